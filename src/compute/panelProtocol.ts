@@ -1,0 +1,58 @@
+import type { Method, ModelSummary, Params, Result, ColumnData, SuggestResult } from './protocol';
+
+/**
+ * Between panel and host. The panel pulls: it calls the compute methods (the host passes them on, for its own model
+ * only) and the host's own; the host pushes events while the panel is visible and a snapshot when it becomes so.
+ */
+export type PanelCompute = Extract<Method, 'columns' | 'weights' | 'activations' | 'evaluate' | 'preview'>;
+
+export interface HostMethods {
+  /** All the panel needs to draw itself anew. */
+  snapshot: { params: Record<string, never>; result: PanelSnapshot };
+  goToDefinition: { params: { layer: string }; result: { found: boolean; message?: string } };
+  select: { params: { rows: readonly number[] }; result: null };
+  runBehaviour: { params: { columns?: readonly string[] }; result: null };
+  cancel: { params: Record<string, never>; result: null };
+  suggest: { params: { maxDrop: number }; result: null };
+  /** Opens VS Code's refactor preview for these suggestions. */
+  applySuggestions: { params: { ids: readonly string[] }; result: { applied: boolean; message?: string } };
+  chooseRecipe: { params: Record<string, never>; result: null };
+  /** Asks where to, writes, reports. */
+  saveFile: { params: { name: string; content: string | Uint8Array }; result: { path?: string } };
+  /** Lets the panel's own view settings survive reloads. */
+  log: { params: { level: 'info' | 'warn' | 'error'; message: string }; result: null };
+}
+
+export interface PanelSnapshot {
+  readonly summary: ModelSummary;
+  readonly columns: readonly ColumnData[];
+  readonly recipe?: { readonly path: string; readonly title: string };
+  readonly engine: string;
+  readonly suggestions?: SuggestResult;
+  readonly running?: Running;
+  readonly selection: readonly number[];
+  /** Layers whose definition in code is known. */
+  readonly linkedLayers: readonly string[];
+  readonly error?: string;
+}
+
+export interface Running {
+  readonly title: string;
+  readonly done: number;
+  readonly total: number;
+  readonly message?: string;
+  readonly remainingMs?: number;
+}
+
+export type PanelRequest =
+  | { readonly kind: 'compute'; readonly id: number; readonly method: PanelCompute; readonly params: Omit<Params<PanelCompute>, 'model'> }
+  | { readonly kind: 'host'; readonly id: number; readonly method: keyof HostMethods; readonly params: unknown };
+
+export type PanelEvent =
+  | { readonly kind: 'result'; readonly id: number; readonly result: Result<PanelCompute> | unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly message: string }
+  | { readonly kind: 'snapshot'; readonly snapshot: PanelSnapshot }
+  | { readonly kind: 'columns'; readonly columns: readonly ColumnData[] }
+  | { readonly kind: 'running'; readonly running?: Running }
+  | { readonly kind: 'suggestions'; readonly suggestions: SuggestResult }
+  | { readonly kind: 'selection'; readonly rows: readonly number[] };

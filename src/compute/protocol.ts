@@ -1,0 +1,162 @@
+import type { Evaluation } from '../core/evaluate/evaluation';
+import type { Finding } from '../core/graph/errors';
+import type { Shape } from '../core/graph/modelGraph';
+import type { Plan, Refusal, ShapeChange, Suggestion } from '../core/optimise/plan';
+import type { ParticleKind } from '../core/graph/ops/operator';
+import type { ColumnInfo, Provenance } from '../core/particles/particleTable';
+
+/**
+ * What the compute process offers: one typed map, from which call, result and error types follow. Everything in it
+ * survives structured cloning; numbers travel as typed arrays.
+ */
+export interface ComputeMethods {
+  engines: { params: Record<string, never>; result: EngineStatus };
+  /** Opens a file (or returns the session that has it, when its size and time are unchanged). */
+  open: { params: { path: string }; result: ModelSummary };
+  close: { params: { model: ModelId }; result: null };
+  /** Columns by name; computes weight-only ones that are missing, leaves out behaviour columns not computed yet. */
+  columns: { params: { model: ModelId; names?: readonly string[] }; result: readonly ColumnData[] };
+  /** Runs behaviour columns; `columns` events bring values as they come. */
+  behaviour: { params: BehaviourRequest; result: readonly ColumnData[] };
+  /** Weight slices of particles [from, to) of a layer, one after another: [to - from, ...shape of one]. */
+  weights: { params: { model: ModelId; layer: string; from: number; to: number }; result: ArrayData };
+  /** What particles of a layer do on one sample: [count, ...spatial], plus the sample's picture and prediction. */
+  activations: { params: { model: ModelId; recipe: string; layer: string; sample: number }; result: ActivationData };
+  suggest: { params: SuggestRequest; result: SuggestResult };
+  /** What a plan would change, without writing. */
+  preview: { params: { model: ModelId; plan: Plan }; result: PlanPreview };
+  /** Writes the changed model beside the original (never over a file); returns what was written. */
+  apply: { params: { model: ModelId; plan: Plan; folder: string; name?: string }; result: ApplyResult };
+  evaluate: { params: { model: ModelId; recipe: string; samples?: number }; result: Evaluation };
+  /** Recipes in the folder of the model that fit its inputs, best first. */
+  recipes: { params: { model: ModelId }; result: readonly RecipeMatch[] };
+}
+
+export type ModelId = string;
+export type Method = keyof ComputeMethods;
+export type Params<M extends Method> = ComputeMethods[M]['params'];
+export type Result<M extends Method> = ComputeMethods[M]['result'];
+
+export interface EngineStatus {
+  /** The one that runs by default, and all that were found. */
+  readonly current: string;
+  readonly available: readonly { readonly id: string; readonly title: string }[];
+  /** Why a better one is not used: 'onnxruntime-node is not installed for darwin-x64'. */
+  readonly notes: readonly string[];
+}
+
+export interface LayerSummary {
+  readonly name: string;
+  /** The file's own word. */
+  readonly type: string;
+  readonly outputShape?: Shape;
+  readonly parameters: number;
+  /** undefined where sizes are not known without running. */
+  readonly macs?: number;
+  /** Particles, when it has any. */
+  readonly particles?: { readonly kind: ParticleKind; readonly count: number; readonly firstRow: number };
+  /** Layers that consume its output. */
+  readonly next: readonly string[];
+  /** Why coupling stops or removal is refused here, when it does. */
+  readonly note?: string;
+}
+
+export interface ModelSummary {
+  readonly model: ModelId;
+  readonly path: string;
+  readonly format: string;
+  readonly formatTitle: string;
+  readonly producer: string;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly inputs: readonly { readonly name: string; readonly shape?: Shape; readonly dtype?: string }[];
+  readonly outputs: readonly { readonly name: string; readonly shape?: Shape; readonly dtype?: string }[];
+  readonly layers: readonly LayerSummary[];
+  readonly particleCount: number;
+  readonly parameters: number;
+  readonly macs: number;
+  readonly findings: readonly Finding[];
+  readonly writable: boolean;
+}
+
+export interface ColumnData extends ColumnInfo {
+  readonly provenance: Provenance;
+  /** One a row of the table; NaN where not computed. */
+  readonly values: Float32Array;
+}
+
+export interface ArrayData {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+export interface BehaviourRequest {
+  readonly model: ModelId;
+  readonly recipe: string;
+  readonly columns?: readonly string[];
+  readonly layers?: readonly string[];
+  readonly samples?: number;
+  readonly seed?: number;
+}
+
+export interface ActivationData extends ArrayData {
+  readonly picture?: ArrayData;
+  readonly label?: string;
+  readonly prediction: { readonly classes: readonly string[]; readonly scores: Float32Array };
+}
+
+export interface SuggestRequest {
+  readonly model: ModelId;
+  readonly recipe: string;
+  /** Largest accepted drop of the metric, 0.01 is one point of accuracy. */
+  readonly maxDrop: number;
+  /** Share of MACs or parameters to reach, when there is a target. */
+  readonly target?: { readonly macs?: number; readonly parameters?: number };
+  readonly samples?: number;
+}
+
+export interface SuggestResult {
+  readonly baseline: Evaluation;
+  readonly suggestions: readonly Suggestion[];
+  readonly refusals: readonly Refusal[];
+}
+
+export interface PlanPreview {
+  readonly changes: readonly ShapeChange[];
+  readonly refusals: readonly Refusal[];
+  readonly before: { readonly parameters: number; readonly macs: number; readonly bytes: number };
+  readonly after: { readonly parameters: number; readonly macs: number; readonly bytes: number };
+}
+
+export interface ApplyResult extends PlanPreview {
+  /** Absolute paths; the first is the model. */
+  readonly files: readonly string[];
+}
+
+export interface RecipeMatch {
+  readonly path: string;
+  readonly fits: boolean;
+  /** Why it does not fit, in one sentence. */
+  readonly reason?: string;
+}
+
+/** Host to compute. */
+export type Request =
+  | { readonly kind: 'call'; readonly id: number; readonly method: Method; readonly params: unknown }
+  | { readonly kind: 'cancel'; readonly id: number };
+
+/** Compute to host. */
+export type Response =
+  | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: RemoteError }
+  | { readonly kind: 'progress'; readonly id: number; readonly done: number; readonly total: number; readonly message?: string }
+  | { readonly kind: 'columns'; readonly id: number; readonly model: ModelId; readonly columns: readonly ColumnData[] }
+  | { readonly kind: 'ready' };
+
+export interface RemoteError {
+  /** One clear sentence for the user. */
+  readonly message: string;
+  readonly cancelled?: boolean;
+  /** Something nobody foresaw: offered to the log, never shown as it is. */
+  readonly stack?: string;
+}

@@ -1,0 +1,26 @@
+import type { Dataset } from '../data/dataset';
+import type { Engine } from '../graph/engine';
+import type { Finding, Task } from '../graph/errors';
+import type { ModelGraph } from '../graph/modelGraph';
+import type { ColumnInfo, ParticleTable } from '../particles/particleTable';
+
+export interface BehaviourContext {
+  readonly graph: ModelGraph;
+  readonly table: ParticleTable;
+  readonly engine: Engine;
+  readonly data: Dataset;
+  /** Only these layers; all when undefined. */
+  readonly layers?: ReadonlySet<string>;
+  /** Bytes that activations and batches may take at once. */
+  readonly memoryBytes: number;
+  readonly task?: Task;
+  /** Called when values of a column are there (partial columns arrive as the sweep goes). */
+  arrived?(column: string, values: Float32Array): void;
+  report(finding: Finding): void;
+}
+
+/** A family of columns computed by running the model; one file each, one register line in registry.ts. */
+export interface BehaviourFamily {
+  readonly columns: readonly (ColumnInfo & { readonly exact: boolean })[];
+  compute(context: BehaviourContext): Promise<readonly Float32Array[]>;
+}
