@@ -12,7 +12,8 @@ export function buildModel(): tf.Sequential {
     name: 'digits',
     layers: [
       tf.layers.conv2d({
-        name: 'conv1', inputShape: [8, 8, 1], filters: CONV1_FILTERS, kernelSize: 3, padding: 'same', activation: 'relu',
+        name: 'conv1', filters: CONV1_FILTERS, kernelSize: 3, padding: 'same', activation: 'relu',
+        inputShape: [8, 8, 1],
       }),
       tf.layers.conv2d({
         name: 'conv2', filters: CONV2_FILTERS, kernelSize: 3, padding: 'same', activation: 'relu',
