@@ -38,6 +38,13 @@ export interface ValueFacts {
 export interface ShapeContext {
   readonly opset: number;
   facts(value: string): ValueFacts;
+  /** Whether it is a tensor, or made of nothing but tensors. */
+  isConstant(value: string): boolean;
+  /**
+   * The axis of a value that enumerates particles, where that is known: tells a flatten of channels-first from one of
+   * channels-last. Only given to flow rules.
+   */
+  channelAxis?(value: string): number | undefined;
 }
 
 export interface UpgradeContext {
@@ -48,6 +55,8 @@ export interface UpgradeContext {
   int64(hint: string, values: readonly number[]): string;
   /** Adds a float32 constant and returns its name; scalar when shape is []. */
   float32(hint: string, values: readonly number[], shape: readonly number[]): string;
+  /** A new value name, for nodes in front of the upgraded one (which comes last and keeps its name). */
+  value(hint: string): string;
 }
 
 /**
