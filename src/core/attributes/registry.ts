@@ -1,0 +1,27 @@
+import { throwIfCancelled, type Task } from '../graph/errors';
+import type { ModelGraph } from '../graph/modelGraph';
+import type { ColumnInfo, ParticleTable } from '../particles/particleTable';
+import type { AttributeFamily } from './attribute';
+import { similarity } from './similarity';
+import { size } from './size';
+import { weightStatistics } from './weightStatistics';
+
+/** Every family of weight-only columns; a new one is one file and one line here. */
+export const attributeFamilies: readonly AttributeFamily[] = [weightStatistics, size, similarity];
+
+export const attributeColumns: readonly ColumnInfo[] = attributeFamilies.flatMap((family) => family.columns);
+
+/** Adds the named weight-only columns (all when undefined) to the table; those that are there already cost nothing. */
+export async function addAttributes(graph: ModelGraph, table: ParticleTable, names?: ReadonlySet<string>, task?: Task): Promise<void> {
+  const wanted = attributeFamilies.filter((family) =>
+    family.columns.some(({ name }) => (!names || names.has(name)) && !table.column(name)),
+  );
+  for (const [done, family] of wanted.entries()) {
+    throwIfCancelled(task);
+    task?.progress?.(done, wanted.length, family.columns[0]?.title);
+    const values = await family.compute(graph, table, task);
+    family.columns.forEach((column, index) =>
+      table.add({ ...column, provenance: { source: 'weights', exact: true }, values: values[index]! }),
+    );
+  }
+}
