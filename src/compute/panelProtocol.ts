@@ -19,8 +19,17 @@ export interface HostMethods {
   chooseRecipe: { params: Record<string, never>; result: null };
   /** Asks where to, writes, reports. */
   saveFile: { params: { name: string; content: string | Uint8Array }; result: { path?: string } };
-  /** Lets the panel's own view settings survive reloads. */
+  /** Writes a line to the Particlize output. */
   log: { params: { level: 'info' | 'warn' | 'error'; message: string }; result: null };
+}
+
+/**
+ * What the panel hands to `setState`, so that VS Code can bring it back after a window reload: `path` is
+ * `snapshot.summary.path`, the rest is the panel's own. Its page is `<main id="root">`, `panel.css` and `panel.js`.
+ */
+export interface PanelState {
+  readonly path: string;
+  readonly view?: unknown;
 }
 
 export interface PanelSnapshot {

@@ -1,5 +1,5 @@
 import type { Evaluation } from '../core/evaluate/evaluation';
-import type { Finding } from '../core/graph/errors';
+import type { Finding, Task } from '../core/graph/errors';
 import type { Shape } from '../core/graph/modelGraph';
 import type { Plan, Refusal, ShapeChange, Suggestion } from '../core/optimise/plan';
 import type { ParticleKind } from '../core/graph/ops/operator';
@@ -36,6 +36,25 @@ export type ModelId = string;
 export type Method = keyof ComputeMethods;
 export type Params<M extends Method> = ComputeMethods[M]['params'];
 export type Result<M extends Method> = ComputeMethods[M]['result'];
+
+/** What a running call gets: cancellation, progress, and a way to send columns before all of them are there. */
+export interface ComputeTask extends Task {
+  columns?(model: ModelId, columns: readonly ColumnData[]): void;
+}
+
+/** The implementation of the map: `createSessions(options)` returns one. Rejects with a ParticlizeError or CancelledError. */
+export type MethodTable = {
+  readonly [M in Method]: (params: Params<M>, task: ComputeTask) => Promise<Result<M>>;
+};
+
+/** Settings that hold for the life of a compute process; it is started anew when one of them changes. */
+export interface ComputeOptions {
+  /** 'auto' takes the fastest that works here. */
+  readonly engine: 'auto' | 'ort-native' | 'ort-web' | 'tfjs-wasm' | 'tfjs-node';
+  /** 0: as many as the machine has cores. */
+  readonly threads: number;
+  readonly memoryMegabytes: number;
+}
 
 export interface EngineStatus {
   /** The one that runs by default, and all that were found. */
