@@ -4,7 +4,7 @@ import { ShapeInference, smallElements } from './inferShapes';
 import type { GraphNode, Layer, ModelGraph, ValueInfo } from './modelGraph';
 import { asNumbers, float32Array, int64Array, isInteger } from './numeric';
 import { familyOf } from './ops/registry';
-import type { UpgradeContext } from './ops/operator';
+import type { OperatorFamily, UpgradeContext } from './ops/operator';
 import { elementCount, tensorOf, type NdArray, type Tensor } from './tensor';
 
 /** What a reader knows of a file before shapes, upgrades and checks: {@link finishGraph} makes a ModelGraph of it. */
@@ -78,7 +78,7 @@ async function smallContents(draft: GraphDraft): Promise<Map<string, readonly nu
 }
 
 /** The nodes so that each comes after those it reads from; files are nearly always in order already. */
-function inOrder(draft: GraphDraft): readonly GraphNode[] {
+export function inOrder(draft: Pick<GraphDraft, 'inputs' | 'nodes' | 'tensors'>): readonly GraphNode[] {
   const producers = new Map<string, GraphNode>();
   for (const node of draft.nodes) for (const output of node.outputs) if (output) producers.set(output, node);
   const given = new Set([...draft.tensors.keys(), ...draft.inputs.map((input) => input.name)]);
@@ -139,11 +139,21 @@ class Upgrader {
     if (this.draft.opset >= baseOpset) return [node];
     const upgrade = familyOf(node)?.upgrade;
     if (!upgrade) return [node];
-    const made = upgrade(node, this.context(node));
+    const made = this.attempt(node, upgrade);
     // The last node keeps the old name; those in front of it need names of their own.
     return made.map((next, index) => index === made.length - 1
       ? { ...next, name: node.name }
       : { ...next, name: unique(`${node.name}/${next.op}`, this.nodeNames) });
+  }
+
+  private attempt(node: GraphNode, upgrade: NonNullable<OperatorFamily['upgrade']>): readonly GraphNode[] {
+    try {
+      return upgrade(node, this.context(node));
+    } catch (error) {
+      // An odd old node stays as it is: the rest of the model is still worth showing.
+      this.inference.failures.push({ node, reason: error instanceof Error ? error.message : String(error) });
+      return [node];
+    }
   }
 
   private context(node: GraphNode): UpgradeContext {

@@ -40,11 +40,6 @@ export interface ShapeContext {
   facts(value: string): ValueFacts;
   /** Whether it is a tensor, or made of nothing but tensors. */
   isConstant(value: string): boolean;
-  /**
-   * The axis of a value that enumerates particles, where that is known: tells a flatten of channels-first from one of
-   * channels-last. Only given to flow rules.
-   */
-  channelAxis?(value: string): number | undefined;
 }
 
 export interface UpgradeContext {
@@ -64,7 +59,9 @@ export interface UpgradeContext {
  *   index of b = offset + ((outer * size(a)) + indexOf(a)) * inner + r,   outer in [0, outer), r in [0, inner)
  * plain equality is {outer: 1, inner: 1, offset: 0}; flatten of [C, H*W] is inner = H*W; channels-last flatten of
  * [H*W, C] is outer = H*W; concat gives each part an offset. What is removed on one side goes on the other too
- * (a block goes when its particle goes; part of a block drags the whole block).
+ * (a block goes when its particle goes; part of a block drags the whole block). Reshaping ties one axis b to each of the
+ * axes that it merges, by one relation each: backwards an index of a goes when all that it became is gone, so that a
+ * removed channel does not drag every row of pixels along.
  */
 export interface Relation {
   readonly a: AxisRef;

@@ -1,8 +1,50 @@
 import type { GraphNode } from '../modelGraph';
+import { activations, parametricRelu } from './activations';
+import { batchNorm } from './batchNorm';
+import { concat } from './concat';
+import { convolution } from './convolution';
+import { dense } from './dense';
+import { dropout } from './dropout';
+import { elementwise } from './elementwise';
+import { gather } from './gather';
+import { normalisation } from './normalisation';
+import { pad } from './pad';
+import { pooling } from './pooling';
+import { reductions } from './reductions';
+import { resample } from './resample';
+import { reshape } from './reshape';
+import { copies, repetition, shapeArithmetic } from './shapeArithmetic';
+import { slice } from './slice';
+import { softmax } from './softmax';
+import { split } from './split';
+import { transpose } from './transpose';
 import type { OperatorFamily } from './operator';
 
 /** Every operator family; a new one is one file and one line here. */
-export const families: readonly OperatorFamily[] = [];
+export const families: readonly OperatorFamily[] = [
+  activations,
+  parametricRelu,
+  batchNorm,
+  concat,
+  convolution,
+  copies,
+  dense,
+  dropout,
+  elementwise,
+  gather,
+  normalisation,
+  pad,
+  pooling,
+  reductions,
+  repetition,
+  resample,
+  reshape,
+  shapeArithmetic,
+  slice,
+  softmax,
+  split,
+  transpose,
+];
 
 const byOperator = new Map<string, OperatorFamily>(
   families.flatMap((family) => family.ops.map((op) => [op, family] as const)),

@@ -1,0 +1,167 @@
+import { contextOf } from '../graph/inferShapes';
+import { indexOf, type GraphIndex, type GraphNode, type ModelGraph } from '../graph/modelGraph';
+import { isBarrier, type AxisRef, type ParticleRule, type Relation, type ShapeContext, type WeightSlice } from '../graph/ops/operator';
+import { familyOf } from '../graph/ops/registry';
+import type { ParticleGroup } from './particle';
+import { ParticleTable } from './particleTable';
+
+/**
+ * Takes a model apart: one group of particles for each operator that has some. What follows an operator channel by
+ * channel (bias, normalisation, activation, pooling) belongs to its particles; they act where that ends.
+ */
+export function decompose(graph: ModelGraph): ParticleTable {
+  const walk = new Walk(graph);
+  const merged = new Map<string, Found>();
+  for (const node of graph.nodes) {
+    const rule = familyOf(node)?.particles?.(node, walk.context);
+    if (!rule || rule.count <= 0) continue;
+    const found = walk.follow(node, rule);
+    // Operators that share their weights (a tower used twice) are the same particles, acting in several places.
+    const key = `${found.slices[0]?.tensor ?? node.name}\0${found.slices[0]?.axis ?? 0}`;
+    const twin = merged.get(key);
+    merged.set(key, twin ? { ...twin, acts: distinct([...twin.acts, ...found.acts]), slices: distinctSlices([...twin.slices, ...found.slices]) } : found);
+  }
+  const names = groupNames(graph, [...merged.values()]);
+  const groups: ParticleGroup[] = [];
+  let firstRow = 0;
+  for (const { node, rule, acts, slices } of merged.values()) {
+    groups.push({
+      layer: names.get(node)!, kind: rule.kind, count: rule.count, firstRow, acts, slices,
+      producer: { value: rule.output, axis: rule.axis },
+    });
+    firstRow += rule.count;
+  }
+  return new ParticleTable(groups);
+}
+
+interface Found {
+  readonly node: GraphNode;
+  readonly rule: ParticleRule;
+  readonly acts: readonly AxisRef[];
+  readonly slices: readonly WeightSlice[];
+}
+
+/** Layer names; the second particle-bearing operator of one layer gets a number, the first keeps the name. */
+function groupNames(graph: ModelGraph, found: readonly Found[]): Map<GraphNode, string> {
+  const taken = new Set(graph.layers.map((layer) => layer.name));
+  const seen = new Set<string>();
+  const names = new Map<GraphNode, string>();
+  for (const { node } of found) {
+    let name = node.layer;
+    for (let number = 1; seen.has(name) || (name !== node.layer && taken.has(name)); number++) name = `${node.layer}.${number}`;
+    seen.add(name);
+    names.set(node, name);
+  }
+  return names;
+}
+
+class Walk {
+  readonly context: ShapeContext;
+  private readonly index: GraphIndex;
+  private readonly outputs: ReadonlySet<string>;
+  private readonly flows = new Map<GraphNode, readonly Relation[]>();
+
+  constructor(private readonly graph: ModelGraph) {
+    this.context = contextOf(graph);
+    this.index = indexOf(graph);
+    this.outputs = new Set(graph.outputs.map((output) => output.name));
+  }
+
+  /** From the producer through every operator that keeps channels apart, to where they are mixed. */
+  follow(node: GraphNode, rule: ParticleRule): Found {
+    const slices: WeightSlice[] = rule.slices.flatMap((slice) =>
+      this.storedSlices({ value: slice.tensor, axis: slice.axis }, slice.role).map((stored) => ({ ...slice, ...stored })));
+    const acts: AxisRef[] = [];
+    const open: AxisRef[] = [{ value: rule.output, axis: rule.axis }];
+    const seen = new Set<string>([rule.output]);
+    for (let at = open.shift(); at; at = open.shift()) {
+      let mixed = this.outputs.has(at.value);
+      for (const consumer of this.index.consumers.get(at.value) ?? []) {
+        const next = this.channelwise(consumer, at, rule.count);
+        if (!next) {
+          mixed ||= !sizeOnly.has(consumer.op);
+          continue;
+        }
+        slices.push(...next.slices);
+        for (const ref of next.to) {
+          if (seen.has(ref.value)) continue;
+          seen.add(ref.value);
+          open.push(ref);
+        }
+      }
+      if (mixed) acts.push(at);
+    }
+    return { node, rule, acts, slices: distinctSlices(slices) };
+  }
+
+  /** Where a channel goes on by itself, and what belongs to it there; undefined when the operator mixes channels. */
+  private channelwise(node: GraphNode, at: AxisRef, count: number): { to: AxisRef[]; slices: WeightSlice[] } | undefined {
+    const operands = node.inputs.filter((input) => input && input !== at.value);
+    if (!operands.every((operand) => this.context.isConstant(operand))) return undefined;
+    const relations = this.flowOf(node);
+    if (!relations || relations.some((relation) => isBarrier(relation) && same(relation.a, at))) return undefined;
+    const to = this.reached(relations, at, count);
+    const made = node.outputs.filter((output) => output && this.index.consumers.has(output));
+    const used = to.filter(({ value }) => node.outputs.includes(value));
+    // Each output that somebody reads must carry the channels one to one.
+    if (!used.length || !made.every((output) => used.some(({ value }) => value === output))) return undefined;
+    const role = node.op === 'Add' || node.op === 'Sub' || node.op === 'Sum' ? 'bias' : 'norm';
+    const slices = used.flatMap((ref) => this.reached(relations, ref, count))
+      .filter(({ value }) => operands.includes(value))
+      .flatMap((ref) => this.storedSlices(ref, role));
+    return { to: used, slices };
+  }
+
+  /** Axes tied to this one, index by index. */
+  private reached(relations: readonly Relation[], at: AxisRef, count: number): AxisRef[] {
+    return relations.filter(isPlain).flatMap(({ a, b }) => {
+      const other = same(a, at) ? b : same(b, at) ? a : undefined;
+      return other && this.sizeOf(other) === count ? [other] : [];
+    });
+  }
+
+  /** The tensors behind a constant: itself, or what it is made of by operators that keep the axis. */
+  private storedSlices(ref: AxisRef, role: WeightSlice['role']): WeightSlice[] {
+    if (this.graph.tensors.has(ref.value)) return [{ tensor: ref.value, axis: ref.axis, role }];
+    const node = this.index.producer.get(ref.value);
+    const count = this.sizeOf(ref);
+    const relations = node && this.flowOf(node);
+    if (!node || !relations || count === undefined) return [];
+    return this.reached(relations, ref, count)
+      .filter(({ value }) => node.inputs.includes(value))
+      .flatMap((source) => this.storedSlices(source, role));
+  }
+
+  private flowOf(node: GraphNode): readonly Relation[] | undefined {
+    let relations = this.flows.get(node);
+    if (!relations) {
+      relations = familyOf(node)?.flow?.(node, this.context);
+      if (relations) this.flows.set(node, relations);
+    }
+    return relations;
+  }
+
+  private sizeOf({ value, axis }: AxisRef): number | undefined {
+    return this.context.facts(value).shape?.[axis] ?? undefined;
+  }
+}
+
+/** Reading a size is not reading channels. */
+const sizeOnly = new Set(['Shape', 'Size']);
+
+function isPlain({ outer = 1, inner = 1, offset = 0, ...relation }: Relation): boolean {
+  return outer === 1 && inner === 1 && offset === 0 && !('reason' in relation);
+}
+
+function same(one: AxisRef, two: AxisRef): boolean {
+  return one.value === two.value && one.axis === two.axis;
+}
+
+function distinct(refs: readonly AxisRef[]): AxisRef[] {
+  return refs.filter((ref, index) => refs.findIndex((other) => same(ref, other)) === index);
+}
+
+function distinctSlices(slices: readonly WeightSlice[]): WeightSlice[] {
+  return slices.filter((slice, index) =>
+    slices.findIndex((other) => other.tensor === slice.tensor && other.axis === slice.axis) === index);
+}
