@@ -85,7 +85,8 @@ function bundles() {
   /** @type {esbuild.BuildOptions} */
   const browser = { ...common, platform: 'browser', target: 'es2022' };
 
-  return [
+  /** @type {esbuild.BuildOptions[]} */
+  const all = [
     {
       ...node,
       entryPoints: present({ extension: 'src/extension.ts', cli: 'src/cli.ts', compute: 'src/compute/main.ts' }),
@@ -104,7 +105,8 @@ function bundles() {
       outdir: path.join(dist, 'webview'),
     },
     ...(options.tests ? [extensionHostTests(node)] : []),
-  ].filter((bundle) => Object.keys(bundle.entryPoints ?? {}).length > 0);
+  ];
+  return all.filter((bundle) => Object.keys(bundle.entryPoints ?? {}).length > 0);
 }
 
 /** Every test/vscode/*.test.ts becomes a file beside the entry, which finds them there: no list to keep. */

@@ -31,19 +31,39 @@ export async function installVscode(version) {
     await npmInstall(home, [`code-server@${wanted.codeServer}`, '--ignore-scripts']);
     // The VS Code inside has its own dependencies, which code-server's install script would fetch.
     await npmInstall(path.join(server, 'lib', 'vscode'), ['--omit=dev', '--ignore-scripts'], true);
-    leaveOutPasswords(path.join(home, 'node_modules', 'argon2'));
+    replaceNativePackages(home);
   });
   return { node, entry: path.join(server, 'out', 'node', 'entry.js'), version };
 }
 
 /**
- * The password hasher has to be compiled or downloaded in older versions. The server is started without a password, so
- * nothing calls it; it only has to be there to be loaded.
- * @param {string} folder the installed package
+ * Stand-ins for three native packages that would have to be compiled: a password hasher (the server is started without
+ * a password), a log writer and a watchdog. VS Code works without them, but fills its console with errors.
+ * @param {string} home
  */
-function leaveOutPasswords(folder) {
-  fs.writeFileSync(path.join(folder, 'package.json'), '{ "name": "argon2", "version": "0.0.0", "main": "none.js" }\n');
-  fs.writeFileSync(path.join(folder, 'none.js'), '');
+function replaceNativePackages(home) {
+  const outer = path.join(home, 'node_modules');
+  const inner = path.join(outer, 'code-server', 'lib', 'vscode', 'node_modules');
+  standIn(path.join(outer, 'argon2'), '');
+  standIn(path.join(inner, 'native-watchdog'), 'exports.start = () => undefined;');
+  standIn(
+    path.join(inner, '@vscode', 'spdlog'),
+    `const logger = new Proxy({}, { get: (target, name) => (name === 'then' ? undefined : () => undefined) });
+exports.version = '0';
+exports.setLevel = () => undefined;
+exports.setFlushOn = () => undefined;
+exports.createRotatingLogger = async () => logger;
+exports.createAsyncRotatingLogger = async () => logger;`,
+  );
+  // Later versions give the watchdog a new name.
+  standIn(path.join(inner, '@vscode', 'native-watchdog'), 'exports.start = () => undefined;');
+}
+
+/** @param {string} folder of an installed package, if it is one @param {string} source its new content */
+function standIn(folder, source) {
+  if (!fs.existsSync(folder)) return;
+  fs.writeFileSync(path.join(folder, 'package.json'), '{ "version": "0.0.0", "main": "standIn.js" }\n');
+  fs.writeFileSync(path.join(folder, 'standIn.js'), `${source}\n`);
 }
 
 /**

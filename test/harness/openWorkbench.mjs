@@ -31,7 +31,7 @@ import { themeId, Workbench } from './workbench.mjs';
  * @returns {Promise<Workbench>} once the explorer shows the folder's files
  */
 export async function openWorkbench(options = {}) {
-  const folder = fs.realpathSync(copySampleWorkspace(undefined, options.from));
+  const folder = copySampleWorkspace(undefined, options.from);
   const shared = options.server ?? runnersServer();
   const version = shared?.version ?? process.env.PARTICLIZE_VSCODE_VERSION ?? '1.139';
   addWorkspaceSettings(folder, {
@@ -44,7 +44,7 @@ export async function openWorkbench(options = {}) {
   const close = async () => {
     await browser.close();
     if (shared === undefined) await server.stop();
-    fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    fs.rmSync(path.dirname(folder), { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   };
   try {
     const extension = options.extension ?? repoRoot;
@@ -55,6 +55,7 @@ export async function openWorkbench(options = {}) {
     if (options.tests === undefined) await workbench.waitUntilOpen();
     return workbench;
   } catch (error) {
+    // What the window showed says more than the error.
     await page.screenshot({ path: path.join(Workbench.screenshotDir(), 'open-failed.png') }).catch(() => undefined);
     await close();
     throw error;

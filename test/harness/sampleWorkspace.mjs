@@ -7,13 +7,13 @@ import { HarnessError } from './processes.mjs';
 
 /**
  * Copies the sample workspace, so that whatever is done in it leaves the repository as it is.
- * @param {string} [to] folder to make (default: a new temporary one)
+ * @param {string} [to] folder to make (default: one of the same name in a new temporary folder)
  * @param {string} [from] another workspace than the sample
  * @returns {string} the copy's path
  */
 export function copySampleWorkspace(to, from = sampleDir) {
   if (!fs.existsSync(from)) throw new HarnessError(`The sample workspace ${from} is missing.`);
-  const folder = to ?? fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-sample-'));
+  const folder = to ?? path.join(fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-'))), path.basename(from));
   fs.cpSync(from, folder, { recursive: true });
   return folder;
 }

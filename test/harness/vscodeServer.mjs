@@ -22,12 +22,12 @@ import { HarnessError, runOrFail, stopGroup } from './processes.mjs';
  * @param {string} version such as '1.139'; installed when it is not there yet
  * @param {{
  *   dataDir?: string,
- *   port?: number,
+ *   preferredPort?: number,
  *   settings?: Record<string, unknown>,
  *   env?: NodeJS.ProcessEnv,
  *   installVsix?: string,
- * }} [options] `dataDir` keeps its user data and extensions (default: a temporary folder, removed by `stop`); `port` 0
- *   or none is any free one; `settings` are added to the user settings; `installVsix` is installed before it starts
+ * }} [options] `dataDir` keeps its user data and extensions (default: a temporary folder, removed by `stop`);
+ *   `preferredPort` is taken when it is free; `settings` are added to the user settings; `installVsix` is installed before it starts
  * @returns {Promise<VscodeServer>}
  */
 export async function startVscodeServer(version, options = {}) {
@@ -42,7 +42,7 @@ export async function startVscodeServer(version, options = {}) {
     await runOrFail(`Installing ${path.basename(options.installVsix)}`, node, args, { env, quiet: true });
   }
 
-  const port = options.port || (await freePort());
+  const port = await freePort(options.preferredPort);
   const url = `http://127.0.0.1:${port}`;
   const logFile = path.join(home, 'server.log');
   const logHandle = fs.openSync(logFile, 'w');
@@ -116,12 +116,12 @@ function serverEnvironment(home, extra) {
   };
 }
 
-/** @returns {Promise<number>} */
-function freePort() {
+/** @param {number} [preferred] @returns {Promise<number>} */
+function freePort(preferred = 0) {
   return new Promise((resolve, reject) => {
     const probe = net.createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
+    probe.once('error', (error) => (preferred === 0 ? reject(error) : resolve(freePort())));
+    probe.listen(preferred, '127.0.0.1', () => {
       const { port } = /** @type {net.AddressInfo} */ (probe.address());
       probe.close(() => resolve(port));
     });

@@ -327,7 +327,7 @@ export class Workbench {
    */
   async screenshot(name, part) {
     const file = path.join(Workbench.screenshotDir(), `${name}-${this.version}.png`);
-    await (part ?? this.page).screenshot({ path: file });
+    await (part ?? this.page).screenshot({ path: file, animations: 'disabled' });
     return file;
   }
 
