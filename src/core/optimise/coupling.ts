@@ -119,7 +119,8 @@ class Spread {
   private completeBlocks(): void {
     const groups = new Map<string, Tie[]>();
     for (const tie of this.touched) {
-      const key = `${tie.node}\0${keyOf(tie.relation.b)}\0${tie.offset}`;
+      // Axes of one value that a reshape folded into one share the work of covering it.
+      const key = `${tie.node}\0${tie.relation.a.value}\0${keyOf(tie.relation.b)}\0${tie.offset}`;
       groups.set(key, [...(groups.get(key) ?? []), tie]);
     }
     for (const ties of groups.values()) {
