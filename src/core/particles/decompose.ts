@@ -59,11 +59,13 @@ class Walk {
   readonly context: ShapeContext;
   private readonly index: GraphIndex;
   private readonly outputs: ReadonlySet<string>;
+  private readonly order: ReadonlyMap<GraphNode, number>;
   private readonly flows = new Map<GraphNode, readonly Relation[]>();
 
   constructor(private readonly graph: ModelGraph) {
     this.context = contextOf(graph);
     this.index = indexOf(graph);
+    this.order = new Map(graph.nodes.map((node, index) => [node, index]));
     this.outputs = new Set(graph.outputs.map((output) => output.name));
   }
 
@@ -71,45 +73,56 @@ class Walk {
   follow(node: GraphNode, rule: ParticleRule): Found {
     const slices: WeightSlice[] = rule.slices.flatMap((slice) =>
       this.storedSlices({ value: slice.tensor, axis: slice.axis }, slice.role).map((stored) => ({ ...slice, ...stored })));
-    const acts: AxisRef[] = [];
-    const open: AxisRef[] = [{ value: rule.output, axis: rule.axis }];
-    const seen = new Set<string>([rule.output]);
-    for (let at = open.shift(); at; at = open.shift()) {
-      let mixed = this.outputs.has(at.value);
-      for (const consumer of this.index.consumers.get(at.value) ?? []) {
-        const next = this.channelwise(consumer, at, rule.count);
-        if (!next) {
-          mixed ||= !sizeOnly.has(consumer.op);
-          continue;
-        }
-        slices.push(...next.slices);
-        for (const ref of next.to) {
-          if (seen.has(ref.value)) continue;
-          seen.add(ref.value);
-          open.push(ref);
-        }
+    const region = new Map<string, AxisRef>([[rule.output, { value: rule.output, axis: rule.axis }]]);
+    const mixing = new Set<GraphNode>();
+    const open = new Set(this.index.consumers.get(rule.output));
+    // In the graph's order, so that an operator is judged when all of its operands have been (x * sigmoid(x)).
+    for (let next = this.first(open); next; next = this.first(open)) {
+      open.delete(next);
+      const step = this.channelwise(next, region, rule.count);
+      if (!step) {
+        mixing.add(next);
+        continue;
       }
-      if (mixed) acts.push(at);
+      slices.push(...step.slices);
+      for (const ref of step.to) {
+        region.set(ref.value, ref);
+        for (const consumer of this.index.consumers.get(ref.value) ?? []) open.add(consumer);
+      }
     }
+    const acts = [...region.values()].filter(({ value }) => this.outputs.has(value)
+      || this.index.consumers.get(value)?.some((consumer) => mixing.has(consumer) && !sizeOnly.has(consumer.op)));
     return { node, rule, acts, slices: distinctSlices(slices) };
   }
 
-  /** Where a channel goes on by itself, and what belongs to it there; undefined when the operator mixes channels. */
-  private channelwise(node: GraphNode, at: AxisRef, count: number): { to: AxisRef[]; slices: WeightSlice[] } | undefined {
-    const operands = node.inputs.filter((input) => input && input !== at.value);
-    if (!operands.every((operand) => this.context.isConstant(operand))) return undefined;
+  private first(nodes: ReadonlySet<GraphNode>): GraphNode | undefined {
+    let best: GraphNode | undefined;
+    for (const node of nodes) if (!best || this.order.get(node)! < this.order.get(best)!) best = node;
+    return best;
+  }
+
+  /** Where channels go on by themselves, and what belongs to them there; undefined when the operator mixes channels. */
+  private channelwise(
+    node: GraphNode, region: ReadonlyMap<string, AxisRef>, count: number,
+  ): { to: AxisRef[]; slices: WeightSlice[] } | undefined {
+    const inputs = node.inputs.filter(Boolean);
+    const constants = inputs.filter((input) => this.context.isConstant(input));
+    const sources = inputs.filter((input) => !constants.includes(input)).map((input) => region.get(input));
+    if (!sources.length || !sources.every((source) => source !== undefined)) return undefined;
     const relations = this.flowOf(node);
-    if (!relations || relations.some((relation) => isBarrier(relation) && same(relation.a, at))) return undefined;
-    const to = this.reached(relations, at, count);
-    const made = node.outputs.filter((output) => output && this.index.consumers.has(output));
-    const used = to.filter(({ value }) => node.outputs.includes(value));
-    // Each output that somebody reads must carry the channels one to one.
-    if (!used.length || !made.every((output) => used.some(({ value }) => value === output))) return undefined;
+    if (!relations || sources.some((at) => relations.some((relation) => isBarrier(relation) && same(relation.a, at)))) return undefined;
+    const outputs = node.outputs.filter((output) => output && (this.index.consumers.has(output) || this.outputs.has(output)));
+    const to = outputs.map((output) => {
+      const reached = sources.map((at) => this.reached(relations, at, count).find(({ value }) => value === output));
+      // Every operand must bring the channels to the same axis.
+      return reached[0] && reached.every((ref) => ref?.axis === reached[0]!.axis) ? reached[0] : undefined;
+    });
+    if (!to.length || !to.every((ref) => ref !== undefined)) return undefined;
     const role = node.op === 'Add' || node.op === 'Sub' || node.op === 'Sum' ? 'bias' : 'norm';
-    const slices = used.flatMap((ref) => this.reached(relations, ref, count))
-      .filter(({ value }) => operands.includes(value))
+    const slices = to.flatMap((ref) => this.reached(relations, ref, count))
+      .filter(({ value }) => constants.includes(value))
       .flatMap((ref) => this.storedSlices(ref, role));
-    return { to: used, slices };
+    return { to, slices };
   }
 
   /** Axes tied to this one, index by index. */
