@@ -2,9 +2,12 @@ import { ParticlizeError } from '../graph/errors';
 import type { FileSet } from '../graph/byteSource';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
+import { onnx } from './onnx';
 
 /** Every format that Particlize reads; a new one is one file and one line here. The first match wins. */
-export const formats: readonly Format[] = [];
+export const formats: readonly Format[] = [
+  onnx,
+];
 
 const headBytes = 1024;
 
