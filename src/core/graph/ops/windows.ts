@@ -51,9 +51,10 @@ export function spreadOver(node: GraphNode, spatial: Shape, kernel: Shape): Dim[
     const taps = kernel[axis] ?? null;
     if (size === null || taps === null) return null;
     const stride = strides[axis] ?? 1;
-    if (autoPad.startsWith('SAME')) return size * stride;
     const span = (taps - 1) * (dilations[axis] ?? 1) + 1;
-    const padding = autoPad === 'VALID' ? 0 : (pads[axis] ?? 0) + (pads[axis + spatial.length] ?? 0);
-    return stride * (size - 1) + (outputPadding?.[axis] ?? 0) + span - padding;
+    const whole = stride * (size - 1) + (outputPadding?.[axis] ?? 0) + span;
+    // 'SAME' cuts down to size * stride; engines do not fill up to it where strides leave gaps.
+    if (autoPad.startsWith('SAME')) return Math.min(whole, size * stride);
+    return autoPad === 'VALID' ? whole : whole - (pads[axis] ?? 0) - (pads[axis + spatial.length] ?? 0);
   });
 }
