@@ -11,6 +11,10 @@ export interface LayerDefinition {
   readonly framework: Framework;
   /** Attribute or name argument, as far as it is known: 'conv1', 'features.0'. */
   readonly name?: string;
+  /** Whether the model itself is bound to know the layer by that name, which a mere variable does not make sure. */
+  readonly named: boolean;
+  /** The outermost class or function around it: one model's definitions belong together. */
+  readonly owner?: string;
   /** 'Conv2D', 'nn.Linear', 'tf.layers.dense'. */
   readonly type: string;
   /** The whole call. */
@@ -21,8 +25,15 @@ export interface LayerDefinition {
   readonly sizes: readonly SizeArgument[];
 }
 
+/** 'groups' is the number of groups of a convolution, which for a depthwise one follows its width. */
+export type SizeRole = 'width' | 'inputWidth' | 'groups';
+
 export interface SizeArgument {
-  readonly role: 'width' | 'inputWidth';
+  readonly role: SizeRole;
+  /** The parameter's own name: 'filters', 'out_channels'. */
+  readonly argument: string;
+  /** What is written in the call. */
+  readonly span: Span;
   /** The literal that holds the number (a constant's definition, when the argument is a name). */
   readonly literal?: Span;
   readonly value?: number;

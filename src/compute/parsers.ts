@@ -1,0 +1,117 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import type { Parser as TreeSitterParser, Tree } from '@vscode/tree-sitter-wasm';
+import { ParticlizeError } from '../core/graph/errors';
+import type { Language, Parse, SyntaxNode, SyntaxTree } from '../core/source/syntaxTree';
+
+type TreeSitter = typeof import('@vscode/tree-sitter-wasm');
+
+/** A source file beyond this is not a model definition that somebody wrote, and a tree of it would fill the memory. */
+const longestText = 8_000_000;
+
+const parsers = new Map<Language, Promise<TreeSitterParser>>();
+let runtime: Promise<TreeSitter> | undefined;
+
+/**
+ * Loads the grammars and returns the parse port of core/source for them. Each grammar is loaded once in a process.
+ * @throws ParticlizeError when the grammar files are missing
+ */
+export async function loadParse(languages: readonly Language[]): Promise<Parse> {
+  const loaded = new Map<Language, TreeSitterParser>();
+  for (const language of languages) loaded.set(language, await parserFor(language));
+  return (text, language) => {
+    const parser = loaded.get(language);
+    if (!parser) throw new Error(`The grammar of ${language} was not asked for when the parser was loaded.`);
+    if (text.length > longestText) {
+      throw new ParticlizeError({ cause: `the source has ${text.length} characters, more than the ${longestText} that are searched for layers` });
+    }
+    const tree = parser.parse(text);
+    if (!tree) return { root: { type: 'ERROR', start: 0, end: text.length, missing: false, children: [] }, text };
+    try {
+      return plainTree(tree, text);
+    } finally {
+      tree.delete();
+    }
+  };
+}
+
+function parserFor(language: Language): Promise<TreeSitterParser> {
+  let parser = parsers.get(language);
+  if (!parser) {
+    parser = createParser(language);
+    parsers.set(language, parser);
+    // A failure is not remembered: the file may be there the next time.
+    parser.catch(() => parsers.delete(language));
+  }
+  return parser;
+}
+
+async function createParser(language: Language): Promise<TreeSitterParser> {
+  const folder = grammarFolder();
+  runtime ??= startRuntime(folder);
+  runtime.catch(() => (runtime = undefined));
+  const { Parser, Language: Grammar } = await runtime;
+  const parser = new Parser();
+  parser.setLanguage(await Grammar.load(path.join(folder, `tree-sitter-${language}.wasm`)));
+  return parser;
+}
+
+async function startRuntime(folder: string): Promise<TreeSitter> {
+  const treeSitter = createRequire(__filename)(path.join(folder, 'tree-sitter.js')) as TreeSitter;
+  await treeSitter.Parser.init({ locateFile: () => path.join(folder, 'tree-sitter.wasm') });
+  return treeSitter;
+}
+
+/** Beside the bundle when packaged, in node_modules while developing. */
+function grammarFolder(): string {
+  const beside = path.join(__dirname, 'tree-sitter');
+  if (existsSync(path.join(beside, 'tree-sitter.js'))) return beside;
+  try {
+    return path.dirname(createRequire(__filename).resolve('@vscode/tree-sitter-wasm'));
+  } catch (error) {
+    throw new ParticlizeError(
+      { place: 'tree-sitter', cause: 'the grammars that find layers in code are missing', action: 'Install Particlize again' },
+      { cause: error },
+    );
+  }
+}
+
+type Building = { -readonly [K in keyof SyntaxNode]: SyntaxNode[K] } & { children: Building[] };
+
+/** Copies the tree out of WebAssembly in one walk: afterwards nothing calls into it and nothing has to be freed. */
+function plainTree(tree: Tree, text: string): SyntaxTree {
+  const cursor = tree.walk();
+  const root: Building = { type: cursor.nodeType, start: 0, end: text.length, missing: false, children: [] };
+  const path: Building[] = [root];
+  try {
+    let descending = cursor.gotoFirstChild();
+    while (path.length > 0 && descending) {
+      const field = cursor.currentFieldName ?? undefined;
+      const named = cursor.nodeIsNamed;
+      const node: Building = {
+        type: cursor.nodeType,
+        start: cursor.startIndex,
+        end: cursor.endIndex,
+        ...(field ? { field } : {}),
+        missing: cursor.nodeIsMissing,
+        children: [],
+      };
+      if (named || field) path[path.length - 1]!.children.push(node);
+      if (named && cursor.gotoFirstChild()) {
+        path.push(node);
+        continue;
+      }
+      while (!cursor.gotoNextSibling()) {
+        path.pop();
+        if (path.length === 0 || !cursor.gotoParent()) {
+          descending = false;
+          break;
+        }
+      }
+    }
+  } finally {
+    cursor.delete();
+  }
+  return { root, text };
+}

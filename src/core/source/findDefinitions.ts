@@ -1,0 +1,74 @@
+import type { LayerDefinition, SizeArgument, Span } from './definition';
+import { evaluate } from './evaluateExpression';
+import { ownerOf, type FoundLayer, type FoundSize } from './frameworkReader';
+import { frameworks } from './frameworks';
+import { lowerJavaScript } from './lowerJavaScript';
+import { lowerPython } from './lowerPython';
+import type { NumberNode } from './program';
+import { Scopes } from './scopes';
+import type { Language, Parse } from './syntaxTree';
+import { findUses, type Use } from './uses';
+
+/**
+ * Layer definitions of Keras, PyTorch and TensorFlow.js in a source file, in the order of the text. Nothing is run;
+ * sizes that only running would tell have no value and say why. Works on files with syntax errors.
+ */
+export function findDefinitions(text: string, language: Language, parse: Parse): LayerDefinition[] {
+  return analyseSource(text, language, parse).layers.map((layer) => layer.definition);
+}
+
+/** A source file with its layers and the expressions behind them. */
+export interface AnalysedSource {
+  readonly scopes: Scopes;
+  readonly layers: readonly AnalysedLayer[];
+  readonly uses: ReadonlyMap<NumberNode, readonly Use[]>;
+}
+
+export interface AnalysedLayer {
+  readonly definition: LayerDefinition;
+  readonly found: FoundLayer;
+}
+
+export function analyseSource(text: string, language: Language, parse: Parse): AnalysedSource {
+  const tree = parse(text, language);
+  const program = language === 'python' ? lowerPython(tree) : lowerJavaScript(tree);
+  const scopes = new Scopes(program);
+  const found = frameworks
+    .filter((framework) => framework.languages.includes(language))
+    .flatMap((framework) => framework.find(scopes))
+    .sort((a, b) => a.call.start - b.call.start);
+  const uses = findUses(scopes);
+  return { scopes, uses, layers: found.map((layer) => ({ found: layer, definition: definitionOf(layer, scopes, uses) })) };
+}
+
+function definitionOf(layer: FoundLayer, scopes: Scopes, uses: AnalysedSource['uses']): LayerDefinition {
+  const owner = ownerOf(layer.call.scope);
+  return {
+    framework: layer.framework,
+    ...(layer.name === undefined ? {} : { name: layer.name }),
+    named: layer.named,
+    ...(owner === undefined ? {} : { owner }),
+    type: layer.type,
+    span: { start: layer.call.start, end: layer.call.end },
+    anchor: layer.anchor,
+    sizes: layer.sizes.map((size) => sizeOf(size, scopes, uses)),
+  };
+}
+
+function sizeOf({ role, argument, expression }: FoundSize, scopes: Scopes, uses: AnalysedSource['uses']): SizeArgument {
+  const { value, literal, reason } = evaluate(expression, scopes);
+  const others = literal ? (uses.get(literal) ?? []).filter((use) => use.reference !== expression) : [];
+  return {
+    role,
+    argument,
+    span: span(expression),
+    ...(typeof value === 'number' ? { value } : {}),
+    ...(literal ? { literal: span(literal) } : {}),
+    sharedWith: others.map((use) => span(use.reference)),
+    ...(literal ? {} : { reason: reason ?? 'it is computed from other numbers' }),
+  };
+}
+
+function span({ start, end }: Span): Span {
+  return { start, end };
+}
