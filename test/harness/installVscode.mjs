@@ -111,6 +111,6 @@ function cleanEnvironment() {
 
 if (isMain(import.meta.url)) {
   runMain(async () => {
-    for (const { vscode } of vscodeVersions) console.log(await installVscode(vscode));
+    for (const { vscode } of vscodeVersions) await installVscode(vscode);
   });
 }

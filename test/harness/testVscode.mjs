@@ -7,11 +7,12 @@ import { isMain, progress, runMain } from './processes.mjs';
 import { closingLine, exitCodeOf, sumTotals, totalsFile } from './totals.mjs';
 
 /**
- * @param {{ versions?: string[], only?: string, grep?: string }} [options] `versions` of VS Code (default: all);
- *   `only` the tests in the extension 'host' or the 'scenarios' in the window; `grep` of their titles
+ * @param {{ versions?: string[], only?: string, grep?: string, env?: NodeJS.ProcessEnv }} [options] `versions` of VS
+ *   Code (default: all); `only` the tests in the extension 'host' or the 'scenarios' in the window; `grep` of their
+ *   titles; `env` variables for tests and extension
  * @returns {Promise<import('./totals.mjs').Totals>}
  */
-export async function runVscodeTests({ versions, only, grep } = {}) {
+export async function runVscodeTests({ versions, only, grep, env } = {}) {
   // Loaded here: they need npm packages, which a fresh clone gets on the way.
   const { startVscodeServer } = await import('./vscodeServer.mjs');
   const { runExtensionHostTests } = await import('./extensionHostTests.mjs');
@@ -21,7 +22,9 @@ export async function runVscodeTests({ versions, only, grep } = {}) {
     await installVscode(version);
     const hostName = `Extension host, VS Code ${version}`;
     const totals = totalsFile(hostName);
-    const server = await startVscodeServer(version, { env: { PARTICLIZE_TOTALS: totals, PARTICLIZE_GREP: grep ?? '' } });
+    const server = await startVscodeServer(version, {
+      env: { ...env, PARTICLIZE_TOTALS: totals, PARTICLIZE_GREP: grep ?? '' },
+    });
     try {
       if (only !== 'scenarios') {
         progress(hostName);
@@ -34,7 +37,7 @@ export async function runVscodeTests({ versions, only, grep } = {}) {
           await runMocha(name, {
             files: ['test/vscode/scenarios/**/*.scenario.ts'],
             args: ['--timeout', '180000', ...(grep === undefined ? [] : ['--grep', grep])],
-            env: { PARTICLIZE_VSCODE_URL: server.url, PARTICLIZE_VSCODE_VERSION: version },
+            env: { ...env, PARTICLIZE_VSCODE_URL: server.url, PARTICLIZE_VSCODE_VERSION: version },
           }),
         );
       }

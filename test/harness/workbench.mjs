@@ -207,13 +207,15 @@ export class Workbench {
     return drawn.sort((a, b) => a.top - b.top).map(({ text }) => text);
   }
 
-  /** Opens a row's children, unless they are open. @param {string} title of the view @param {string | RegExp} text */
+  /** Opens a row's children, unless they are open, and waits for them. @param {string} title of the view @param {string | RegExp} text */
   async expandTreeRow(title, text) {
     const row = this.treeRow(title, text);
     await row.waitFor();
     if ((await row.getAttribute('aria-expanded')) === 'true') return;
     await row.locator('.monaco-tl-twistie').click();
     await this.waitFor(async () => (await row.getAttribute('aria-expanded')) === 'true', `${text} to open`);
+    const level = Number(await row.getAttribute('aria-level'));
+    await this.pane(title).locator(`.monaco-list-row[aria-level="${level + 1}"]`).first().waitFor();
   }
 
   /** Presses an inline action of a row. @param {Locator} row @param {string} label its tooltip */
@@ -225,7 +227,10 @@ export class Workbench {
   /** Presses an action in a view's header. @param {string} title of the view @param {string} label its tooltip */
   async clickPaneAction(title, label) {
     await this.pane(title).hover();
-    await this.pane(title).locator('.pane-header .actions').getByLabel(label).first().click();
+    // A container's only view has its actions in the side bar's title instead.
+    const header = this.pane(title).locator('.pane-header:not(.hidden) .actions');
+    const actions = header.or(this.page.locator('.sidebar .composite.title .title-actions'));
+    await actions.getByLabel(label).filter({ visible: true }).first().click();
   }
 
   /** @param {string} name @returns {Locator} the explorer's row of a file or folder with exactly this name */
