@@ -44,16 +44,15 @@ async function build() {
     console.log('Watching; Ctrl+C ends it.');
     return;
   }
-  try {
-    const results = await Promise.all(contexts.map((context) => context.rebuild()));
-    if (options.sizes) results.forEach(printSizes);
-    console.log(`Built dist/ for ${options.target} in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
-  } catch {
-    // esbuild has printed each error with its place.
-    process.exitCode = 1;
-  } finally {
-    await Promise.all(contexts.map((context) => context.dispose()));
+  // Each bundle stands for itself: an error in one (esbuild has printed it with its place) leaves the others usable.
+  const results = await Promise.allSettled(contexts.map((context) => context.rebuild()));
+  await Promise.all(contexts.map((context) => context.dispose()));
+  for (const result of results) {
+    if (result.status === 'rejected') process.exitCode = 1;
+    else if (options.sizes) printSizes(result.value);
   }
+  if (process.exitCode === 1) return;
+  console.log(`Built dist/ for ${options.target} in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
 }
 
 /** @returns {esbuild.BuildOptions[]} */
