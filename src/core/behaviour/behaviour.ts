@@ -22,5 +22,7 @@ export interface BehaviourContext {
 /** A family of columns computed by running the model; one file each, one register line in registry.ts. */
 export interface BehaviourFamily {
   readonly columns: readonly (ColumnInfo & { readonly exact: boolean })[];
+  /** Left out, with a finding, when the data has no labels. */
+  readonly needsLabels?: boolean;
   compute(context: BehaviourContext): Promise<readonly Float32Array[]>;
 }

@@ -1,0 +1,85 @@
+import { readsOf } from '../graph/attributes';
+import { contextOf } from '../graph/inferShapes';
+import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
+import { isBarrier, type AxisRef, type LinearRule } from '../graph/ops/operator';
+import { familyOf } from '../graph/ops/registry';
+import type { ParticleGroup } from '../particles/particle';
+
+/** A linear operator that reads a group's particles, and which of its input's indices each of them is. */
+export interface LinearConsumer {
+  readonly node: GraphNode;
+  readonly rule: LinearRule;
+  /** By particle: its indices on `rule.axis` of `rule.input`; all lists are equally long. */
+  readonly indices: readonly (readonly number[])[];
+}
+
+export interface Consumers {
+  readonly linear: readonly LinearConsumer[];
+  /** Whether everything that reads the particles is among them: then cutting a particle is subtracting its contributions. */
+  readonly complete: boolean;
+}
+
+/** The linear operators right behind the places where a group acts, through operators that only rearrange. */
+export function consumersOf(graph: ModelGraph, group: ParticleGroup): Consumers {
+  const walk = new Walk(graph);
+  for (const act of group.acts) walk.from(act, particleIndices(graph, act, group.count));
+  return { linear: walk.linear, complete: walk.complete };
+}
+
+/** By particle: its indices on the axis of an act. */
+export function particleIndices(graph: ModelGraph, act: AxisRef, count: number): readonly (readonly number[])[] | undefined {
+  const size = contextOf(graph).facts(act.value).shape?.[act.axis];
+  if (typeof size !== 'number' || size % count !== 0) return undefined;
+  const block = size / count;
+  return Array.from({ length: count }, (_, particle) => Array.from({ length: block }, (__, offset) => particle * block + offset));
+}
+
+const rearranging = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Identity', 'Dropout']);
+
+class Walk {
+  readonly linear: LinearConsumer[] = [];
+  complete = true;
+  private readonly outputs: ReadonlySet<string>;
+
+  constructor(private readonly graph: ModelGraph) {
+    this.outputs = new Set(graph.outputs.map(({ name }) => name));
+  }
+
+  from(at: AxisRef, indices: readonly (readonly number[])[] | undefined): void {
+    if (!indices || this.outputs.has(at.value)) {
+      this.complete = false;
+      return;
+    }
+    const context = contextOf(this.graph);
+    for (const node of indexOf(this.graph).consumers.get(at.value) ?? []) {
+      // Reading a size is not reading a value.
+      if (node.op === 'Shape' || node.op === 'Size') continue;
+      const family = familyOf(node);
+      const rule = family?.linear?.(node, context);
+      const reads = readsOf(node).filter((name) => name === at.value).length;
+      if (rule && rule.input === at.value && rule.axis === at.axis && reads === 1) {
+        this.linear.push({ node, rule, indices });
+        continue;
+      }
+      const output = node.outputs[0]!;
+      const relations = rearranging.has(node.op) && node.inputs[0] === at.value ? family?.flow?.(node, context) ?? [] : [];
+      const onward = relations.find((relation) => !isBarrier(relation) && relation.a.value === at.value && relation.a.axis === at.axis
+        && relation.b.value === output);
+      const size = context.facts(at.value).shape?.[at.axis];
+      if (!onward || typeof size !== 'number') {
+        this.complete = false;
+        continue;
+      }
+      const { outer = 1, inner = 1, offset = 0 } = onward;
+      this.from(onward.b, indices.map((list) => list.flatMap((index) => images(index, { size, outer, inner, offset }))));
+    }
+  }
+}
+
+function images(index: number, { size, outer, inner, offset }: { size: number; outer: number; inner: number; offset: number }): number[] {
+  const result: number[] = [];
+  for (let block = 0; block < outer; block++) {
+    for (let rest = 0; rest < inner; rest++) result.push(offset + (block * size + index) * inner + rest);
+  }
+  return result;
+}

@@ -1,0 +1,47 @@
+import { throwIfCancelled } from '../graph/errors';
+import type { Provenance } from '../particles/particleTable';
+import { ablation } from './ablation';
+import { activationStatistics } from './activationStatistics';
+import type { BehaviourContext, BehaviourFamily } from './behaviour';
+import { classSelectivity } from './classSelectivity';
+import { contribution } from './contribution';
+
+/** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
+export const behaviourFamilies: readonly BehaviourFamily[] = [activationStatistics, classSelectivity, contribution, ablation];
+
+export const behaviourColumns = behaviourFamilies.flatMap((family) => family.columns);
+
+/** Adds the named columns (all when undefined) to the table. When only some layers are asked for, the others keep what they had. */
+export async function addBehaviour(context: BehaviourContext, names?: ReadonlySet<string>): Promise<void> {
+  const { table, data, engine, layers } = context;
+  const wanted = behaviourFamilies.filter((family) => family.columns.some(({ name }) => !names || names.has(name)));
+  for (const family of wanted) {
+    throwIfCancelled(context.task);
+    if (family.needsLabels && !(await data.labels(0, Math.min(1, data.count)))) {
+      context.report({
+        severity: 'info', place: data.title,
+        message: `${family.columns.map(({ title }) => title).join(', ')}: not computed, because the recipe has no labels.`,
+      });
+      continue;
+    }
+    const computed = await family.compute(context);
+    family.columns.forEach(({ exact, ...column }, index) => {
+      const provenance: Provenance = {
+        source: data.synthetic ? 'synthetic' : 'data', data: data.title, samples: data.count, engine: engine.title, seed: data.seed, exact,
+      };
+      const values = computed[index]!;
+      const before = table.column(column.name);
+      if (layers && before && sameOrigin(before.provenance, provenance)) {
+        for (const group of table.groups) {
+          if (!layers.has(group.layer)) values.set(before.values.subarray(group.firstRow, group.firstRow + group.count), group.firstRow);
+        }
+      }
+      table.add({ ...column, provenance, values });
+    });
+  }
+}
+
+/** Numbers from other samples must not stand in one column. */
+function sameOrigin(one: Provenance, two: Provenance): boolean {
+  return one.data === two.data && one.samples === two.samples && one.seed === two.seed;
+}

@@ -1,0 +1,178 @@
+import { ParticlizeError } from '../graph/errors';
+import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
+import { asFloat32 } from '../graph/numeric';
+import type { NdArray } from '../graph/tensor';
+import type { Dataset, TaskKind } from '../data/dataset';
+
+/** What is to be got right, and how that is counted: sums over samples first, so that any grouping gives the same. */
+export interface Objective {
+  /** The value to fetch: what goes into a closing softmax or sigmoid, so that no precision is lost in it. */
+  readonly output: string;
+  readonly decisive: { readonly name: string; readonly higherIsBetter: boolean };
+  /** Adds rows [from, to) of `outputs` (width numbers each) to `sums`; `targets` belong to rows 0.. of this call. */
+  add(sums: Float64Array, outputs: Float32Array, width: number, from: number, to: number, targets: Targets): void;
+  /** Number of sums. */
+  readonly sums: number;
+  finish(sums: Float64Array, samples: number): Score;
+}
+
+export interface Score {
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** Right answers for a run of samples: a class each, or as many numbers as the model has outputs. */
+export interface Targets {
+  readonly classes?: Int32Array;
+  readonly values?: Float32Array;
+}
+
+/** Rejects what cannot be measured with a ParticlizeError that says why. */
+export function objectiveFor(graph: ModelGraph, data: Pick<Dataset, 'task' | 'title'>): Objective {
+  const output = graph.outputs[0];
+  if (!output) throw new ParticlizeError({ file: data.title, cause: 'the model has no output to evaluate' });
+  const make = makers[data.task];
+  if (!make) {
+    throw new ParticlizeError({ file: data.title, place: 'task', cause: `models for ${data.task} cannot be evaluated yet` });
+  }
+  const ending = closingActivation(graph, output.name);
+  const outputs = widthOf(graph);
+  return make(ending, outputs, output.name);
+}
+
+/** Numbers that the model gives for one sample, when the file says so. */
+export function widthOf(graph: ModelGraph): number | undefined {
+  const shape = graph.outputs[0]?.shape?.slice(1);
+  return shape?.reduce<number | undefined>((product, dim) => (product === undefined || dim === null ? undefined : product * dim), 1);
+}
+
+/** The targets of samples [from, to). */
+export async function targetsOf(data: Dataset, from: number, to: number): Promise<Targets> {
+  const labels = await data.labels(from, to);
+  if (!labels) {
+    if (data.task !== 'reconstruction') {
+      throw new ParticlizeError({ file: data.title, place: 'labels', cause: 'there are no labels to compare with', action: 'Name them in the recipe' });
+    }
+    const [inputs] = (await data.inputs(from, to)).values();
+    return { values: asFloat32(inputs!) };
+  }
+  if (data.task !== 'classification') return { values: asFloat32(labels) };
+  return { classes: classesOf(labels, to - from) };
+}
+
+interface Ending {
+  readonly kind: 'softmax' | 'sigmoid' | 'none';
+  /** The value in front of the closing activation. */
+  readonly value: string;
+}
+
+const makers: Partial<Record<TaskKind, (ending: Ending, width: number | undefined, output: string) => Objective>> = {
+  classification: (ending, width) => (width === 1 || ending.kind === 'sigmoid' ? binary(ending) : crossEntropy(ending, width)),
+  regression: (_, __, output) => squaredError(output),
+  reconstruction: (_, __, output) => squaredError(output),
+};
+
+const topK = 5;
+
+/** Softmax cross-entropy in double precision, from logits (a shift by log-sum-exp, so log-probabilities will do as well). */
+function crossEntropy(ending: Ending, width: number | undefined): Objective {
+  const withTop = (width ?? 0) > 2 * topK;
+  return {
+    output: ending.value, sums: 3, decisive: { name: 'accuracy', higherIsBetter: true },
+    add(sums, outputs, width, from, to, { classes }) {
+      for (let row = from; row < to; row++) {
+        const start = row * width;
+        const label = start + classes![row - from]!;
+        let largest = -Infinity;
+        for (let at = start; at < start + width; at++) if (outputs[at]! > largest) largest = outputs[at]!;
+        let total = 0;
+        let better = 0;
+        const own = outputs[label]!;
+        for (let at = start; at < start + width; at++) {
+          const value = outputs[at]!;
+          total += Math.exp(value - largest);
+          // Of equal outputs the first wins, as in argmax.
+          if (value > own || (value === own && at < label)) better++;
+        }
+        sums[0]! += Math.log(total) + largest - own;
+        if (better === 0 && !Number.isNaN(own)) sums[1]!++;
+        if (better < topK && !Number.isNaN(own)) sums[2]!++;
+      }
+    },
+    finish: (sums, samples) => ({
+      loss: sums[0]! / samples,
+      metrics: { accuracy: sums[1]! / samples, ...(withTop && { [`top${topK}`]: sums[2]! / samples }) },
+    }),
+  };
+}
+
+/** One logit against two classes, or one yes-or-no a class (then averaged over the classes, the largest one decides). */
+function binary(ending: Ending): Objective {
+  return {
+    output: ending.value, sums: 2, decisive: { name: 'accuracy', higherIsBetter: true },
+    add(sums, outputs, width, from, to, { classes }) {
+      for (let row = from; row < to; row++) {
+        const label = classes![row - from]!;
+        const values = outputs.subarray(row * width, (row + 1) * width);
+        let loss = 0;
+        for (let at = 0; at < width; at++) {
+          const yes = width === 1 ? label === 1 : label === at;
+          const logit = yes ? values[at]! : -values[at]!;
+          loss += Math.max(0, -logit) + Math.log1p(Math.exp(-Math.abs(logit)));
+        }
+        sums[0]! += loss / width;
+        const chosen = width === 1 ? Number(values[0]! > 0) : values.indexOf(values.reduce((most, value) => Math.max(most, value), -Infinity));
+        if (chosen === label) sums[1]!++;
+      }
+    },
+    finish: (sums, samples) => ({ loss: sums[0]! / samples, metrics: { accuracy: sums[1]! / samples } }),
+  };
+}
+
+/** Mean squared error over samples and outputs. */
+function squaredError(output: string): Objective {
+  return {
+    output, sums: 2, decisive: { name: 'rmse', higherIsBetter: false },
+    add(sums, outputs, width, from, to, { values }) {
+      if (values!.length !== (to - from) * width) {
+        throw new ParticlizeError({ place: 'labels', cause: `there are ${values!.length / (to - from)} target values a sample, but the model gives ${width}` });
+      }
+      for (let row = from; row < to; row++) {
+        let [squares, distances] = [0, 0];
+        for (let at = 0; at < width; at++) {
+          const error = outputs[row * width + at]! - values![(row - from) * width + at]!;
+          squares += error * error;
+          distances += Math.abs(error);
+        }
+        sums[0]! += squares / width;
+        sums[1]! += distances / width;
+      }
+    },
+    finish: (sums, samples) => ({
+      loss: sums[0]! / samples, metrics: { rmse: Math.sqrt(sums[0]! / samples), mae: sums[1]! / samples },
+    }),
+  };
+}
+
+const passing = new Set(['Identity', 'Dropout', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
+
+/** Walks back from the output over operators that only rearrange, to a softmax or sigmoid if there is one. */
+function closingActivation(graph: ModelGraph, output: string): Ending {
+  const { producer } = indexOf(graph);
+  let node: GraphNode | undefined = producer.get(output);
+  while (node && passing.has(node.op)) node = producer.get(node.inputs[0]!);
+  if (node?.op === 'Softmax' || node?.op === 'LogSoftmax') return { kind: 'softmax', value: node.inputs[0]! };
+  if (node?.op === 'Sigmoid') return { kind: 'sigmoid', value: node.inputs[0]! };
+  return { kind: 'none', value: output };
+}
+
+/** Class numbers; rows of several numbers are one-hot. */
+function classesOf(labels: NdArray, count: number): Int32Array {
+  const values = asFloat32(labels);
+  const width = values.length / count;
+  if (width === 1) return Int32Array.from(values);
+  return Int32Array.from({ length: count }, (_, row) => {
+    const cells = values.subarray(row * width, (row + 1) * width);
+    return cells.indexOf(cells.reduce((most, value) => Math.max(most, value), -Infinity));
+  });
+}
