@@ -1,0 +1,186 @@
+import { ParticlizeError, type Finding } from '../../graph/errors';
+import { unique } from '../../graph/finishGraph';
+import type { Attribute, GraphNode, Shape } from '../../graph/modelGraph';
+import { float32Array, int64Array } from '../../graph/numeric';
+import { tensorOf, type NdArray, type Tensor } from '../../graph/tensor';
+import type { Json, JsonObject, JsonPath } from '../containers/json';
+import type { KerasDialect, KerasValue, LayerContext, WeightRef } from './layerRule';
+import type { KerasRecord } from './kerasImport';
+import type { KerasWeights } from './namedWeights';
+import { viewWeight, type WeightLayout } from './weightView';
+
+/** A layer and what its calls have added so far. */
+export interface SharedLayer {
+  readonly name: string;
+  /** The way through nested models. */
+  readonly path: readonly string[];
+  readonly type: string;
+  readonly nodes: string[];
+  /** Tensors of the graph by Keras's name of the weight. */
+  readonly weights: Map<string, string>;
+  calls: number;
+  outputShape?: Shape;
+}
+
+/** The graph that is being made, and the layer whose call is read. */
+export interface BuilderTarget {
+  readonly file: string;
+  readonly dialect: KerasDialect;
+  readonly weights: KerasWeights;
+  readonly names: Set<string>;
+  readonly nodes: GraphNode[];
+  readonly tensors: Map<string, Tensor>;
+  readonly findings: Finding[];
+  readonly record: {
+    readonly weights: Map<string, { weight: string; layout: WeightLayout; layer: string }>;
+    readonly sizes: KerasRecord['sizes'][number][];
+    readonly targets: KerasRecord['targets'][number][];
+  };
+  readonly shared: SharedLayer;
+  readonly config: JsonObject;
+  readonly path: JsonPath;
+}
+
+/** The {@link LayerContext} of one call of a layer. */
+export class LayerBuilder implements LayerContext {
+  readonly className: string;
+  readonly config: JsonObject;
+  readonly dialect: KerasDialect;
+  private readonly firstNode: number;
+  private weightsAsked = 0;
+
+  constructor(private readonly target: BuilderTarget, readonly inputs: readonly KerasValue[]) {
+    this.className = target.shared.type;
+    this.config = target.config;
+    this.dialect = target.dialect;
+    this.firstNode = target.nodes.length;
+  }
+
+  input(): KerasValue {
+    return this.inputs[0] ?? this.fail('it has no input');
+  }
+
+  setting(name: string): Json | undefined {
+    return this.config[name];
+  }
+
+  number(name: string, otherwise: number): number {
+    const value = this.setting(name) ?? otherwise;
+    return typeof value === 'number' ? value : this.fail(`its ${name} ${JSON.stringify(value)} is not a number`);
+  }
+
+  text(name: string, otherwise: string): string {
+    const value = this.setting(name);
+    return typeof value === 'string' ? value : otherwise;
+  }
+
+  flag(name: string, otherwise: boolean): boolean {
+    const value = this.setting(name);
+    return typeof value === 'boolean' ? value : otherwise;
+  }
+
+  sizes(name: string, count: number, otherwise?: readonly number[]): readonly number[] {
+    const setting = this.setting(name) ?? otherwise;
+    const list: unknown[] = Array.isArray(setting) ? setting : new Array<unknown>(count).fill(setting);
+    const whole = list.every((item): item is number => typeof item === 'number' && Number.isInteger(item) && item > 0);
+    if (!whole || (list.length !== count && list.length !== 1)) {
+      this.fail(`its ${name} ${JSON.stringify(this.setting(name))} is not ${count === 1 ? 'a size' : `${count} sizes`}`);
+    }
+    return list.length === count ? list : new Array<number>(count).fill(list[0]!);
+  }
+
+  weight(suffix: string, { axes, rank = axes?.length, merge = false }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
+    const { shared, weights, tensors, names, record } = this.target;
+    const position = this.weightsAsked++;
+    const known = shared.weights.get(suffix);
+    if (known !== undefined) return { name: known, shape: tensors.get(known)!.shape };
+    const weight = weights.find(shared.path, suffix, position)
+      ?? this.fail(`its weight '${suffix}' is not in the file`, 'Save the model again with all its weights');
+    if (rank !== undefined && weight.shape.length !== rank) {
+      this.fail(`its weight '${suffix}' has the shape [${weight.shape.join(', ')}] where ${rank} axes are needed`);
+    }
+    const multiplier = merge ? this.number('depth_multiplier', 1) : undefined;
+    const layout: WeightLayout = { axes: axes ?? weight.shape.map((_, axis) => axis), ...(multiplier && { multiplier }) };
+    if (multiplier !== undefined && weight.shape[layout.axes[1]!] !== multiplier) {
+      this.fail(`its depth_multiplier is ${multiplier} but its weights have [${weight.shape.join(', ')}]`);
+    }
+    const name = unique(`${shared.name}/${suffix}`, names);
+    const tensor = viewWeight(name, weight, layout);
+    tensors.set(name, tensor);
+    shared.weights.set(suffix, name);
+    record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
+    return { name, shape: tensor.shape };
+  }
+
+  node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, domain = ''): string {
+    const { shared, names, nodes } = this.target;
+    const name = unique(`${shared.name}/${op}`, names);
+    nodes.push({ name, op, domain, inputs, outputs: [name], attributes, layer: shared.name });
+    shared.nodes.push(name);
+    return name;
+  }
+
+  int64(hint: string, values: readonly number[]): string {
+    return this.constant(hint, int64Array(values));
+  }
+
+  float32(hint: string, values: readonly number[], shape: readonly number[] = values.length === 1 ? [] : [values.length]): string {
+    return this.constant(hint, float32Array(values, shape));
+  }
+
+  follows(setting: string, tensor: string, axis: number): void {
+    const { path, record } = this.target;
+    if (typeof this.setting(setting) === 'number' && this.target.shared.calls === 1) {
+      record.sizes.push({ path, setting, tensor, axis });
+    }
+  }
+
+  followsTarget(setting: string, value: string): void {
+    const { path, record, shared } = this.target;
+    // Nodes are named like the values they make.
+    if (shared.calls === 1) record.targets.push({ path, setting, node: value });
+  }
+
+  opaque(shape?: Shape): KerasValue {
+    const { shared, weights, tensors, names } = this.target;
+    for (const weight of weights.all(shared.path)) {
+      const suffix = weight.name.split('/').pop() ?? weight.name;
+      if (shared.weights.has(suffix)) continue;
+      const name = unique(`${shared.name}/${suffix.replace(/:\d+$/, '')}`, names);
+      const layout = { axes: weight.shape.map((_, axis) => axis) };
+      tensors.set(name, viewWeight(name, weight, layout));
+      shared.weights.set(suffix, name);
+      this.target.record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
+    }
+    const inputs = [...this.inputs.map((input) => input.name), ...shared.weights.values()];
+    return { name: this.node(this.className, inputs, {}, 'keras'), shape };
+  }
+
+  report(message: string): void {
+    this.target.findings.push({ severity: 'warning', place: `layer ${this.target.shared.name}`, message });
+  }
+
+  fail(cause: string, action?: string): never {
+    throw new ParticlizeError({ file: this.target.file, place: `layer ${this.target.shared.name}`, cause, action });
+  }
+
+  /** Gives the layer's output the layer's name; a layer that adds nothing becomes an Identity, so that it has one. */
+  finish(output: KerasValue): KerasValue {
+    const { nodes, names, shared } = this.target;
+    const last = nodes.length > this.firstNode ? output.name : this.node('Identity', [output.name]);
+    const name = unique(shared.name, names);
+    for (let index = this.firstNode; index < nodes.length; index++) {
+      const node = nodes[index]!;
+      const rename = (value: string): string => value === last ? name : value;
+      nodes[index] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
+    }
+    return { ...output, name };
+  }
+
+  private constant(hint: string, array: NdArray): string {
+    const { names, tensors, shared } = this.target;
+    const name = unique(`${shared.name}/${hint}`, names);
+    tensors.set(name, tensorOf(name, array));
+    return name;
+  }
+}
