@@ -3,10 +3,12 @@ import type { FileSet } from '../graph/byteSource';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
 import { onnx } from './onnx';
+import { tfjsLayers } from './tfjsLayers';
 
 /** Every format that Particlize reads; a new one is one file and one line here. The first match wins. */
 export const formats: readonly Format[] = [
   onnx,
+  tfjsLayers,
 ];
 
 const headBytes = 1024;
