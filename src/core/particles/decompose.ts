@@ -118,6 +118,8 @@ class Walk {
       return reached[0] && reached.every((ref) => ref?.axis === reached[0]!.axis) ? reached[0] : undefined;
     });
     if (!to.length || !to.every((ref) => ref !== undefined)) return undefined;
+    // A depthwise kernel is a particle itself: the channel passes through it, its weights stay its own.
+    if (familyOf(node)?.particles?.(node, this.context)) return { to, slices: [] };
     const role = node.op === 'Add' || node.op === 'Sub' || node.op === 'Sum' ? 'bias' : 'norm';
     const slices = to.flatMap((ref) => this.reached(relations, ref, count))
       .filter(({ value }) => constants.includes(value))
