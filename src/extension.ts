@@ -1,0 +1,33 @@
+import * as vscode from 'vscode';
+import { registerCommands } from './host/commands/registerCommands';
+import { registerDiscovery } from './host/discovery/registerDiscovery';
+import { registerEdits } from './host/edits/registerEdits';
+import { registerLens } from './host/lens/registerLens';
+import { registerPanel } from './host/panel/registerPanel';
+import { createServices, type Services } from './host/services';
+import { registerStartup } from './host/startup/registerStartup';
+import { registerStatus } from './host/status/registerStatus';
+import { registerTree } from './host/tree/registerTree';
+
+/** Every face of Particlize in VS Code; a new one is one folder and one line here. */
+const features: readonly ((services: Services) => vscode.Disposable)[] = [
+  registerTree,
+  registerPanel,
+  registerLens,
+  registerEdits,
+  registerStatus,
+  registerCommands,
+  registerDiscovery,
+  registerStartup,
+];
+
+/** For the tests that run inside the extension host. */
+export interface ParticlizeApi {
+  readonly services: Services;
+}
+
+export function activate(context: vscode.ExtensionContext): ParticlizeApi {
+  const services = createServices(context);
+  context.subscriptions.push(services, ...features.map((register) => register(services)));
+  return { services };
+}

@@ -1,0 +1,234 @@
+/**
+ * Everything that package.json contributes, typed, in one place: the code below src/host takes its names from here, and
+ * test/core/contributions.test.ts fails, printing what to change, when package.json says something else. Texts in
+ * per cent signs are keys of package.nls.json.
+ */
+export const commands = {
+  open: 'particlize.open',
+  openFile: 'particlize.openFile',
+  close: 'particlize.close',
+  runBehaviour: 'particlize.runBehaviour',
+  cancel: 'particlize.cancel',
+  suggest: 'particlize.suggest',
+  applySuggestion: 'particlize.applySuggestion',
+  evaluate: 'particlize.evaluate',
+  chooseRecipe: 'particlize.chooseRecipe',
+  showPanel: 'particlize.showPanel',
+  showActions: 'particlize.showActions',
+  revealParticle: 'particlize.revealParticle',
+  goToDefinition: 'particlize.goToDefinition',
+  searchParticles: 'particlize.searchParticles',
+  clearSearch: 'particlize.clearSearch',
+  sortParticles: 'particlize.sortParticles',
+  copyId: 'particlize.copyId',
+  showLog: 'particlize.showLog',
+} as const;
+
+export type CommandName = keyof typeof commands;
+
+/** `when` contexts that the extension sets. */
+export const contexts = {
+  modelOpen: 'particlize:modelOpen',
+  running: 'particlize:running',
+  hasSuggestions: 'particlize:hasSuggestions',
+  filtered: 'particlize:filtered',
+  /** Paths of .json files in the workspace that are TensorFlow.js models; a menu cannot look inside files. */
+  modelFiles: 'particlize:modelFiles',
+} as const;
+
+export const views = { particles: 'particlize.particles' } as const;
+export const viewContainer = 'particlize';
+export const panelType = 'particlize.panel';
+export const notebookMime = 'application/vnd.particlize.v1+json';
+
+/** Endings of model files that need no look inside; core/formats/registry.ts has the formats themselves. */
+export const modelExtensions = ['.onnx'] as const;
+
+/** Settings with their defaults: `setting(name)` in settings.ts is typed by this. */
+export const settings = {
+  'compute.engine': 'auto' as 'auto' | 'ort-native' | 'ort-web' | 'tfjs-wasm' | 'tfjs-node',
+  'compute.threads': 0 as number,
+  'compute.memoryMegabytes': 1024 as number,
+  'behaviour.samples': 500 as number,
+  'suggestions.maxDrop': 0.01 as number,
+  'lens.enabled': true as boolean,
+  'startup.open': '' as string,
+};
+
+const modelOpen = contexts.modelOpen;
+const idle = `${contexts.modelOpen} && !${contexts.running}`;
+const mayRun = `${idle} && isWorkspaceTrusted`;
+const isModelFile =
+  `(resourceExtname =~ /^(${modelExtensions.map((extension) => `\\${extension}`).join('|')})$/ || resourcePath in ${contexts.modelFiles})`;
+
+interface CommandContribution {
+  readonly icon?: string;
+  readonly enablement?: string;
+  /** When the palette offers it; never, when false. */
+  readonly palette?: string | false;
+}
+
+const commandDetails: Readonly<Record<CommandName, CommandContribution>> = {
+  open: { icon: '$(folder-opened)' },
+  openFile: { icon: '$(type-hierarchy-sub)', palette: false },
+  close: { icon: '$(close)', enablement: modelOpen },
+  runBehaviour: { icon: '$(play)', enablement: mayRun },
+  cancel: { icon: '$(debug-stop)', enablement: contexts.running },
+  suggest: { icon: '$(lightbulb)', enablement: mayRun },
+  applySuggestion: { icon: '$(check)', enablement: `${mayRun} && ${contexts.hasSuggestions}` },
+  evaluate: { icon: '$(beaker)', enablement: mayRun },
+  chooseRecipe: { icon: '$(database)', enablement: modelOpen },
+  showPanel: { icon: '$(open-preview)', enablement: modelOpen },
+  showActions: { palette: false },
+  revealParticle: { icon: '$(target)', enablement: modelOpen },
+  goToDefinition: { icon: '$(go-to-file)', enablement: modelOpen },
+  searchParticles: { icon: '$(search)', enablement: modelOpen },
+  clearSearch: { icon: '$(search-stop)', enablement: `${modelOpen} && ${contexts.filtered}` },
+  sortParticles: { icon: '$(sort-precedence)', enablement: modelOpen },
+  copyId: { icon: '$(copy)', enablement: modelOpen, palette: false },
+  showLog: { icon: '$(output)' },
+};
+
+const inTree = `view == ${views.particles}`;
+const inPanel = `activeWebviewPanelId == '${panelType}'`;
+
+/** The part of package.json's `contributes` that this file decides. */
+export const contributes = {
+  commands: (Object.keys(commands) as CommandName[]).map((name) => {
+    const { icon, enablement } = commandDetails[name];
+    return {
+      command: commands[name],
+      title: `%command.${name}%`,
+      category: 'Particlize',
+      ...(icon === undefined ? {} : { icon }),
+      ...(enablement === undefined ? {} : { enablement }),
+    };
+  }),
+  menus: {
+    commandPalette: (Object.keys(commands) as CommandName[]).flatMap((name) => {
+      const { palette, enablement } = commandDetails[name];
+      const when = palette === false ? 'false' : (palette ?? enablement);
+      return when === undefined ? [] : [{ command: commands[name], when }];
+    }),
+    'explorer/context': [
+      { command: commands.openFile, when: `!explorerResourceIsFolder && ${isModelFile}`, group: 'navigation@90' },
+    ],
+    'editor/title': [
+      { command: commands.openFile, when: `${isModelFile} && !(${inPanel})`, group: 'navigation' },
+      { command: commands.runBehaviour, when: inPanel, group: 'navigation@1' },
+      { command: commands.suggest, when: inPanel, group: 'navigation@2' },
+      { command: commands.chooseRecipe, when: inPanel, group: '1_model@1' },
+      { command: commands.evaluate, when: inPanel, group: '1_model@2' },
+    ],
+    'view/title': [
+      { command: commands.searchParticles, when: `${inTree} && ${modelOpen}`, group: 'navigation@1' },
+      { command: commands.clearSearch, when: `${inTree} && ${contexts.filtered}`, group: 'navigation@2' },
+      { command: commands.sortParticles, when: `${inTree} && ${modelOpen}`, group: 'navigation@3' },
+      { command: commands.showPanel, when: `${inTree} && ${modelOpen}`, group: 'navigation@4' },
+      { command: commands.open, when: inTree, group: '1_model@1' },
+      { command: commands.runBehaviour, when: `${inTree} && ${modelOpen}`, group: '2_run@1' },
+      { command: commands.suggest, when: `${inTree} && ${modelOpen}`, group: '2_run@2' },
+      { command: commands.applySuggestion, when: `${inTree} && ${contexts.hasSuggestions}`, group: '2_run@3' },
+      { command: commands.evaluate, when: `${inTree} && ${modelOpen}`, group: '2_run@4' },
+      { command: commands.chooseRecipe, when: `${inTree} && ${modelOpen}`, group: '3_data@1' },
+      { command: commands.showLog, when: inTree, group: '4_log@1' },
+    ],
+    'view/item/context': [
+      { command: commands.runBehaviour, when: `${inTree} && viewItem == model`, group: 'inline@1' },
+      { command: commands.suggest, when: `${inTree} && viewItem == model`, group: 'inline@2' },
+      { command: commands.showPanel, when: `${inTree} && viewItem == model`, group: '1_show@1' },
+      { command: commands.evaluate, when: `${inTree} && viewItem == model`, group: '2_run@1' },
+      { command: commands.chooseRecipe, when: `${inTree} && viewItem == model`, group: '2_run@2' },
+      { command: commands.close, when: `${inTree} && viewItem == model`, group: '9_close@1' },
+      { command: commands.goToDefinition, when: `${inTree} && viewItem =~ /^layer/`, group: 'inline@1' },
+      { command: commands.revealParticle, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '1_show@1' },
+      { command: commands.copyId, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '2_copy@1' },
+    ],
+  },
+  viewsContainers: {
+    activitybar: [{ id: viewContainer, title: 'Particlize', icon: 'media/icons/particlize.svg' }],
+  },
+  views: {
+    [viewContainer]: [{ id: views.particles, name: '%view.particles%', icon: 'media/icons/particlize.svg' }],
+  },
+  viewsWelcome: [{ view: views.particles, contents: '%view.welcome%', when: `!${modelOpen}` }],
+  configuration: {
+    title: 'Particlize',
+    properties: {
+      'particlize.compute.engine': {
+        type: 'string',
+        default: settings['compute.engine'],
+        enum: ['auto', 'ort-native', 'ort-web', 'tfjs-wasm', 'tfjs-node'],
+        enumDescriptions: [
+          '%setting.engine.auto%', '%setting.engine.ortNative%', '%setting.engine.ortWeb%',
+          '%setting.engine.tfjsWasm%', '%setting.engine.tfjsNode%',
+        ],
+        markdownDescription: '%setting.engine%',
+        scope: 'machine-overridable',
+      },
+      'particlize.compute.threads': {
+        type: 'integer', minimum: 0, maximum: 256, default: settings['compute.threads'],
+        markdownDescription: '%setting.threads%', scope: 'machine-overridable',
+      },
+      'particlize.compute.memoryMegabytes': {
+        type: 'integer', minimum: 64, default: settings['compute.memoryMegabytes'],
+        markdownDescription: '%setting.memory%', scope: 'machine-overridable',
+      },
+      'particlize.behaviour.samples': {
+        type: 'integer', minimum: 0, default: settings['behaviour.samples'],
+        markdownDescription: '%setting.samples%', scope: 'resource',
+      },
+      'particlize.suggestions.maxDrop': {
+        type: 'number', minimum: 0, maximum: 1, default: settings['suggestions.maxDrop'],
+        markdownDescription: '%setting.maxDrop%', scope: 'resource',
+      },
+      'particlize.lens.enabled': {
+        type: 'boolean', default: settings['lens.enabled'], markdownDescription: '%setting.lens%', scope: 'resource',
+      },
+      'particlize.startup.open': {
+        type: 'string', default: settings['startup.open'], markdownDescription: '%setting.startup%', scope: 'window',
+      },
+    },
+  },
+  notebookRenderer: [
+    {
+      id: 'particlize.notebook',
+      displayName: '%notebook.renderer%',
+      entrypoint: './dist/webview/renderer.js',
+      mimeTypes: [notebookMime],
+    },
+  ],
+  walkthroughs: [
+    {
+      id: 'start',
+      title: '%walkthrough.title%',
+      description: '%walkthrough.description%',
+      steps: [
+        step('open', [`onCommand:${commands.open}`, `onContext:${modelOpen}`]),
+        step('run', [`onCommand:${commands.runBehaviour}`]),
+        step('shrink', [`onCommand:${commands.suggest}`]),
+      ],
+    },
+  ],
+};
+
+function step(id: string, completionEvents: readonly string[]): object {
+  return {
+    id,
+    title: `%walkthrough.${id}.title%`,
+    description: `%walkthrough.${id}.description%`,
+    media: { markdown: `media/walkthrough/${id}.md` },
+    completionEvents,
+  };
+}
+
+/** Other parts of package.json that belong to the extension's face. */
+export const activationEvents = ['onStartupFinished', `onWebviewPanel:${panelType}`];
+
+export const capabilities = {
+  untrustedWorkspaces: { supported: 'limited', description: '%capability.untrusted%' },
+  virtualWorkspaces: { supported: false, description: '%capability.virtual%' },
+};
+
+/** Folder of the bundles with the translated texts of the code; those of package.json are in package.nls.*.json. */
+export const l10n = './media/l10n';

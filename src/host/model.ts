@@ -1,0 +1,161 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { ColumnData, LayerSummary, ModelSummary, SuggestResult } from '../compute/protocol';
+import type { Running } from '../compute/panelProtocol';
+import type { Evaluation } from '../core/evaluate/evaluation';
+import type { Link } from '../core/source/definition';
+import { parseParticleId, particleId } from '../core/particles/particle';
+
+export type ModelChange = 'summary' | 'columns' | 'suggestions' | 'selection' | 'running' | 'recipe' | 'evaluation' | 'links';
+
+/** A source file and the layers of one model that it defines. */
+export interface LinkedSource {
+  readonly uri: vscode.Uri;
+  readonly links: readonly Link[];
+  /** How well it explains the model, to compare files: higher is better. */
+  readonly score: number;
+}
+
+/** What the host knows of an open model; everything heavy stays in the compute process. */
+export class Model {
+  readonly uri: vscode.Uri;
+  private readonly table = new Map<string, ColumnData>();
+  private state: {
+    suggestions?: SuggestResult;
+    selection: readonly number[];
+    running?: Running;
+    recipe?: string;
+    evaluation?: Evaluation;
+    sources: readonly LinkedSource[];
+  } = { selection: [], sources: [] };
+
+  constructor(
+    private current: ModelSummary,
+    private readonly changed: (model: Model, change: ModelChange, columns?: readonly ColumnData[]) => void,
+  ) {
+    this.uri = vscode.Uri.file(current.path);
+  }
+
+  get id(): string {
+    return this.current.model;
+  }
+
+  /** File name; with its folder where the name alone says nothing (model.json). */
+  get title(): string {
+    const name = path.basename(this.current.path);
+    return name === 'model.json' ? `${path.basename(path.dirname(this.current.path))}/${name}` : name;
+  }
+
+  get summary(): ModelSummary {
+    return this.current;
+  }
+
+  /** Another summary of the same file; numbers that belong to other contents are dropped. */
+  update(summary: ModelSummary): void {
+    const same = summary.sha256 === this.current.sha256;
+    this.current = summary;
+    if (same) return;
+    this.table.clear();
+    this.state = { selection: [], recipe: this.state.recipe, running: this.state.running, sources: [] };
+    this.changed(this, 'summary');
+  }
+
+  get columns(): readonly ColumnData[] {
+    return [...this.table.values()];
+  }
+
+  column(name: string): ColumnData | undefined {
+    return this.table.get(name);
+  }
+
+  /** Adds columns or replaces those of the same name. */
+  addColumns(columns: readonly ColumnData[]): void {
+    for (const column of columns) this.table.set(column.name, column);
+    if (columns.length > 0) this.changed(this, 'columns', columns);
+  }
+
+  get suggestions(): SuggestResult | undefined {
+    return this.state.suggestions;
+  }
+
+  set suggestions(suggestions: SuggestResult | undefined) {
+    this.state.suggestions = suggestions;
+    this.changed(this, 'suggestions');
+  }
+
+  get selection(): readonly number[] {
+    return this.state.selection;
+  }
+
+  select(rows: readonly number[]): void {
+    const valid = [...new Set(rows)].filter((row) => Number.isInteger(row) && row >= 0 && row < this.current.particleCount);
+    const { selection } = this.state;
+    if (valid.length === selection.length && valid.every((row, index) => row === selection[index])) return;
+    this.state.selection = valid;
+    this.changed(this, 'selection');
+  }
+
+  get running(): Running | undefined {
+    return this.state.running;
+  }
+
+  set running(running: Running | undefined) {
+    this.state.running = running;
+    this.changed(this, 'running');
+  }
+
+  get recipe(): string | undefined {
+    return this.state.recipe;
+  }
+
+  set recipe(recipe: string | undefined) {
+    if (recipe === this.state.recipe) return;
+    this.state.recipe = recipe;
+    this.changed(this, 'recipe');
+  }
+
+  get evaluation(): Evaluation | undefined {
+    return this.state.evaluation;
+  }
+
+  set evaluation(evaluation: Evaluation | undefined) {
+    this.state.evaluation = evaluation;
+    this.changed(this, 'evaluation');
+  }
+
+  /** Source files that define its layers, the best first; found by sourceLinks.ts. */
+  get sources(): readonly LinkedSource[] {
+    return this.state.sources;
+  }
+
+  set sources(sources: readonly LinkedSource[]) {
+    this.state.sources = sources;
+    this.changed(this, 'links');
+  }
+
+  layer(name: string): LayerSummary | undefined {
+    return this.current.layers.find((layer) => layer.name === name);
+  }
+
+  layerOf(row: number): LayerSummary | undefined {
+    return this.current.layers.find(({ particles }) =>
+      particles && row >= particles.firstRow && row < particles.firstRow + particles.count);
+  }
+
+  idOf(row: number): string {
+    const layer = this.layerOf(row);
+    if (!layer?.particles) return `#${row}`;
+    return particleId({ layer: layer.name, kind: layer.particles.kind, index: row - layer.particles.firstRow });
+  }
+
+  rowOf(id: string): number | undefined {
+    const ref = parseParticleId(id);
+    const particles = ref && this.layer(ref.layer)?.particles;
+    return particles && particles.kind === ref.kind && ref.index < particles.count ? particles.firstRow + ref.index : undefined;
+  }
+
+  rowsOf(layer: string): readonly number[] {
+    const particles = this.layer(layer)?.particles;
+    return particles ? Array.from({ length: particles.count }, (_, index) => particles.firstRow + index) : [];
+  }
+}
