@@ -35,7 +35,8 @@ export interface PanelState {
 export interface PanelSnapshot {
   readonly summary: ModelSummary;
   readonly columns: readonly ColumnData[];
-  readonly recipe?: { readonly path: string; readonly title: string };
+  /** `samples`: how many there are to look at, when that is known. */
+  readonly recipe?: { readonly path: string; readonly title: string; readonly samples?: number };
   readonly engine: string;
   readonly suggestions?: SuggestResult;
   readonly running?: Running;

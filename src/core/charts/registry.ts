@@ -1,0 +1,12 @@
+import { columnByLayer } from './columnByLayer';
+import { costByLayer } from './costByLayer';
+import { distribution } from './distribution';
+import { scatter } from './scatter';
+
+/** Every chart there is; a new one is one file and one line here. */
+export const charts = {
+  distribution,
+  scatter,
+  costByLayer,
+  columnByLayer,
+} as const;

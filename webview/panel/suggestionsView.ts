@@ -1,0 +1,138 @@
+import type { Evaluation } from '../../src/core/evaluate/evaluation';
+import type { Prediction, Suggestion } from '../../src/core/optimise/plan';
+import { formatBytes, formatChange, formatCount, formatNumber, formatPercent } from '../../src/core/charts/numberFormat';
+import { fill, h, uniqueId } from '../shared/dom';
+import { strings } from '../shared/strings';
+import { reportTo, type PanelContext, type View } from './panelContext';
+
+/** What can go, what that would change, and what must stay; pointing at a suggestion hatches its particles in the map. */
+export function suggestionsView({ store, client }: PanelContext): View {
+  const report = reportTo(store);
+  const body = h('div');
+  const drop = dropField(
+    (maxDrop) => store.set({ maxDrop }),
+    () => void client.host('suggest', { maxDrop: store.state.maxDrop }, { timeoutMs: 0 }).catch(report),
+  );
+  const apply = async (suggestion: Suggestion, button: HTMLButtonElement): Promise<void> => {
+    button.disabled = true;
+    try {
+      const { applied, message } = await client.host('applySuggestions', { ids: [suggestion.id] }, { timeoutMs: 0 });
+      if (applied || message) store.set({ message: { level: 'info', text: message ?? strings.applied } });
+    } finally {
+      button.disabled = false;
+    }
+  };
+  const card = (suggestion: Suggestion, baseline: Evaluation): HTMLElement => {
+    const titleId = uniqueId('suggestion');
+    const button = h('button', { type: 'button', class: 'button small', title: strings.applyMeaning }, strings.apply);
+    button.setAttribute('aria-describedby', titleId);
+    button.addEventListener('click', () => void apply(suggestion, button).catch(report));
+    const preview = () => store.set({ hatched: suggestion.particles });
+    const clear = () => store.set({ hatched: [] });
+    return h(
+      'li',
+      {
+        class: 'suggestion',
+        tabIndex: 0,
+        attributes: { 'aria-labelledby': titleId, 'data-id': suggestion.id },
+        on: { pointerenter: preview, pointerleave: clear, focusin: preview, focusout: clear },
+      },
+      h(
+        'div',
+        { class: 'block-head' },
+        h('h3', { id: titleId }, suggestion.title),
+        suggestion.lossless ? h('span', { class: 'badge', title: strings.losslessMeaning }, strings.lossless) : null,
+      ),
+      h('p', { class: 'evidence' }, suggestion.evidence),
+      h('div', { class: 'suggestion-foot' }, h('dl', { class: 'changes' }, ...changes(suggestion.predicted, baseline)), button),
+    );
+  };
+  const stops = [
+    store.watch(['maxDrop', 'snapshot', 'running'], ({ maxDrop, snapshot, running }) =>
+      drop.show(maxDrop, snapshot?.recipe !== undefined && running === undefined),
+    ),
+    store.watch(['suggestions', 'snapshot', 'running'], ({ suggestions, snapshot, running }) => {
+      if (!suggestions) {
+        fill(body, running ? null : h('p', { class: 'empty' }, snapshot?.recipe ? strings.noSuggestionsYet : strings.suggestionsNeedRecipe));
+        return;
+      }
+      const { baseline, refusals } = suggestions;
+      fill(
+        body,
+        h('p', { class: 'baseline' }, `${strings.baseline}: ${baselineText(baseline)}`),
+        suggestions.suggestions.length === 0 ? h('p', { class: 'empty' }, strings.noSuggestions) : null,
+        h('ul', { class: 'suggestions' }, ...suggestions.suggestions.map((suggestion) => card(suggestion, baseline))),
+        refusals.length === 0
+          ? null
+          : h(
+              'details',
+              { class: 'refusals', open: suggestions.suggestions.length === 0 },
+              h('summary', {}, strings.refusals(refusals.length)),
+              h('dl', {}, ...refusals.map(({ layer, reason }) => h('div', {}, h('dt', {}, layer), h('dd', {}, reason)))),
+            ),
+      );
+    }),
+  ];
+  return {
+    element: h('div', { class: 'suggestions-view' }, drop.element, body),
+    dispose: () => {
+      store.set({ hatched: [] });
+      stops.forEach((stop) => stop());
+    },
+  };
+}
+
+function dropField(changed: (maxDrop: number) => void, suggest: () => void) {
+  const id = uniqueId('drop');
+  const input = h('input', {
+    type: 'number',
+    id,
+    min: '0',
+    max: '100',
+    step: '0.1',
+    on: { change: () => changed(Math.max(0, Math.min(100, Number(input.value) || 0)) / 100) },
+  });
+  const button = h('button', { type: 'button', class: 'button secondary small', on: { click: suggest } }, strings.suggest);
+  return {
+    element: h('div', { class: 'field inline drop' }, h('label', { htmlFor: id }, strings.accept), input, h('span', { class: 'muted' }, strings.percentPoints), button),
+    show(maxDrop: number, enabled: boolean): void {
+      input.value = String(Number((maxDrop * 100).toFixed(3)));
+      button.disabled = !enabled;
+      button.title = enabled ? '' : strings.needsRecipe;
+    },
+  };
+}
+
+function baselineText({ loss, metrics, decisive, samples }: Evaluation): string {
+  const metric = metrics[decisive.name];
+  const shown = metric === undefined ? '' : `${decisive.name} ${metricText(decisive.name, metric)}, `;
+  return `${shown}${strings.loss.toLowerCase()} ${formatNumber(loss)}, ${strings.samples(samples)}`;
+}
+
+/** Metrics that are shares read as percent. */
+function metricText(name: string, value: number): string {
+  return isShare(name) ? formatPercent(value, 1) : formatNumber(value);
+}
+
+function isShare(name: string): boolean {
+  return /accuracy|precision|recall|f1|hit/i.test(name);
+}
+
+function changes({ metric, loss, parameters, macs, bytes }: Prediction, baseline: Evaluation): HTMLElement[] {
+  const item = (label: string, text: string, title: string) => h('div', { title }, h('dt', {}, label), h('dd', {}, text));
+  const relative = (label: string, change: number, of: number, format: (size: number) => string) =>
+    item(label, of > 0 ? formatChange(change / of, (size) => formatPercent(size)) : formatChange(change, format), formatChange(change, format));
+  const items: HTMLElement[] = [];
+  if (metric) {
+    const name = metric.name.charAt(0).toUpperCase() + metric.name.slice(1);
+    const text = formatChange(metric.change, (size) => (isShare(metric.name) ? formatPercent(size, 2) : formatNumber(size)));
+    items.push(item(name, text, ''));
+  }
+  if (loss !== undefined) items.push(item(strings.loss, formatChange(loss, (size) => formatNumber(size)), ''));
+  items.push(
+    relative(strings.parameters, parameters, baseline.parameters, formatCount),
+    relative(strings.macs, macs, baseline.macs, formatCount),
+    relative(strings.size, bytes, baseline.bytes, formatBytes),
+  );
+  return items;
+}
