@@ -4,6 +4,7 @@ import { finishGraph } from '../graph/finishGraph';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
 import { nameFile, readDraft } from './onnxReader';
+import { saveOnnx } from './onnxSave';
 
 /** ONNX, of any operator set; weights inside the file or in external data files beside it. */
 export const onnx: Format = {
@@ -12,6 +13,7 @@ export const onnx: Format = {
   extensions: ['.onnx'],
   match: ({ main }, head) => /\.onnx$/i.test(main.name) || looksLikeModel(head),
   open,
+  save: saveOnnx,
 };
 
 async function open(files: FileSet): Promise<ModelGraph> {

@@ -31,6 +31,8 @@ export interface OnnxOrigin {
   readonly constants: ReadonlyMap<string, ProtoRecord>;
   /** Tensors that were computed from other tensors: output name to how. */
   readonly folded: ReadonlyMap<string, FoldedNode>;
+  /** Every tensor that the file stores or that was folded, also those that no node of the graph reads. */
+  readonly fileTensors: ReadonlyMap<string, Tensor>;
   readonly external: ReadonlyMap<string, ExternalPlace>;
   readonly siblings: ReadonlyMap<string, ByteSource | undefined>;
 }
@@ -73,7 +75,7 @@ export async function readDraft(files: FileSet): Promise<GraphDraft> {
     source, model, graph, opset, folded, siblings,
     irVersion: numberOf(model, 'ir_version') ?? 0,
     nodes: reader.nodeRecords, fileNodes: new Map(ordered.map((node) => [node.name, node])),
-    initializers: reader.initializers, constants: reader.constants, external: reader.external,
+    initializers: reader.initializers, constants: reader.constants, external: reader.external, fileTensors: reader.tensors,
   };
   return {
     format: 'onnx', producer, opset, domains, inputs, outputs, tensors, findings, origin,
