@@ -119,6 +119,10 @@ export class ComputeClient {
   private remember(summary: ModelSummary, connection: Connection): ModelSummary {
     const known = [...this.models].find(([, model]) => model.path === summary.path);
     const id = known?.[0] ?? this.freeId(summary.model);
+    if (known && known[1].process === connection && known[1].remote !== summary.model) {
+      // The file changed: what the process remembers of its old contents nobody will ask for again.
+      connection.call('close', { model: known[1].remote }, {}).catch(() => undefined);
+    }
     this.models.set(id, { path: summary.path, process: connection, remote: summary.model });
     return { ...summary, model: id };
   }

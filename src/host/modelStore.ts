@@ -106,12 +106,19 @@ export class ModelStore implements vscode.Disposable {
   private fillIn(model: Model): void {
     const ignore = (error: unknown): void => this.log.warn(`${model.title}: ${error instanceof Error ? error.message : String(error)}`);
     this.compute.call('columns', { model: model.id }).then((columns) => model.addColumns(columns), ignore);
+    if (model.recipe === undefined) void this.findRecipe(model).catch(ignore);
     if (this.engineStatus) return;
     this.compute.call('engines', {}).then((status) => {
       this.engineStatus = status;
       for (const note of status.notes) this.log.info(note);
       this.fire(model, 'active');
     }, ignore);
+  }
+
+  /** A recipe that is the only one to fit needs no question; it is not remembered as the user's choice. */
+  private async findRecipe(model: Model): Promise<void> {
+    const fitting = (await this.compute.call('recipes', { model: model.id })).filter(({ fits }) => fits);
+    if (fitting.length === 1) model.recipe ??= fitting[0]!.path;
   }
 
   /** After a change of settings another engine may run. */

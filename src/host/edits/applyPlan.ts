@@ -53,7 +53,7 @@ export async function applyPlan(
     });
     await checkRoom(target.within, result);
     const sources = model.sources.length > 0 ? model.sources : await links.scan(model);
-    const documents = await sourceEditsFor(model, sources, result.changes);
+    const documents = await sourceEditsFor(model, sources, result.changes, target.file);
     const created = newFiles(result, folder, target);
     const edit = await workspaceEdit(model, result, created, documents);
     const applied = await vscode.workspace.applyEdit(edit, { isRefactoring: true });

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import * as vscode from 'vscode';
 import type { ShapeChange } from '../../core/optimise/plan';
 import type { ManualEdit, SourceEdit } from '../../core/source/definition';
@@ -15,7 +16,7 @@ export interface DocumentEdits {
 
 /** What has to change in the code so that it fits the new weights; the likeliest source comes first. */
 export async function sourceEditsFor(
-  model: Model, sources: readonly LinkedSource[], changes: readonly ShapeChange[],
+  model: Model, sources: readonly LinkedSource[], changes: readonly ShapeChange[], newFile: string,
 ): Promise<readonly DocumentEdits[]> {
   const found: DocumentEdits[] = [];
   for (const { uri } of sources) {
@@ -24,8 +25,14 @@ export async function sourceEditsFor(
     // The text may have changed since it was linked: offsets must be those of now.
     const definitions = await sourceTools.findDefinitions(before, document.languageId);
     const links = sourceTools.linkDefinitions(definitions, model.summary.layers);
-    const { edits, manual } = await sourceTools.editsFor(before, document.languageId, links, changes);
+    const { edits, manual } = await sourceTools.editsFor(before, document.languageId, links, changes, {
+      before: relative(uri, model.uri.fsPath), after: relative(uri, newFile),
+    });
     if (edits.length + manual.length > 0) found.push({ document, before, edits, manual, isMain: found.length === 0 });
   }
   return found;
+}
+
+function relative(source: vscode.Uri, file: string): string {
+  return path.relative(path.dirname(source.fsPath), file).split(path.sep).join('/');
 }

@@ -23,7 +23,8 @@ export function registerLens({ links, models }: Services): vscode.Disposable {
       if (!found) return [];
       return found.links.flatMap(({ definition, layer: name }) => {
         const layer = found.model.layer(name);
-        if (!layer) return [];
+        // A pooling or reshaping layer has nothing to say.
+        if (!layer?.particles) return [];
         const { start, end } = definition.anchor;
         const range = new vscode.Range(document.positionAt(start), document.positionAt(end));
         return [new vscode.CodeLens(range, {

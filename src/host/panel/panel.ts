@@ -28,7 +28,8 @@ export class Panel implements vscode.Disposable {
     this.handlers = this.makeHandlers();
     const { extensionUri, models } = services;
     webview.title = model.title;
-    webview.iconPath = vscode.Uri.joinPath(extensionUri, 'media', 'icons', 'particlize.svg');
+    const icon = (theme: string): vscode.Uri => vscode.Uri.joinPath(extensionUri, 'media', 'icons', `panel-${theme}.svg`);
+    webview.iconPath = { light: icon('light'), dark: icon('dark') };
     webview.webview.options = { enableScripts: true, localResourceRoots: [assetFolder(extensionUri)] };
     webview.webview.onDidReceiveMessage((message) => void this.answer(message as PanelRequest));
     webview.onDidChangeViewState(() => {
