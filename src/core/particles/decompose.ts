@@ -120,7 +120,7 @@ class Walk {
     if (!to.length || !to.every((ref) => ref !== undefined)) return undefined;
     // A depthwise kernel is a particle itself: the channel passes through it, its weights stay its own.
     if (familyOf(node)?.particles?.(node, this.context)) return { to, slices: [] };
-    const role = node.op === 'Add' || node.op === 'Sub' || node.op === 'Sum' ? 'bias' : 'norm';
+    const role = adding.has(node.op) ? 'bias' : 'norm';
     const slices = to.flatMap((ref) => this.reached(relations, ref, count))
       .filter(({ value }) => constants.includes(value))
       .flatMap((ref) => this.storedSlices(ref, role));
@@ -160,6 +160,8 @@ class Walk {
     return this.context.facts(value).shape?.[axis] ?? undefined;
   }
 }
+
+const adding = new Set(['Add', 'Sub', 'Sum', 'FastGelu', 'BiasGelu']);
 
 /** Reading a size is not reading channels. */
 const sizeOnly = new Set(['Shape', 'Size']);

@@ -62,7 +62,9 @@ export const dense: OperatorFamily = {
     if (bias && added && context.isConstant(bias) && added[added.length - 1] === count) {
       slices.push({ tensor: bias, axis: added.length - 1, role: 'bias' });
     }
-    const rank = out?.length ?? 2;
+    // Behind an operator of unknown shape the axis of a product's neurons is unknown too.
+    const rank = node.op === 'Gemm' ? 2 : out?.length;
+    if (rank === undefined) return undefined;
     return { kind: 'neuron', count, output: firstOutput(node), axis: rank - 1, slices };
   },
 

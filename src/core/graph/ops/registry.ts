@@ -6,10 +6,12 @@ import { convolution } from './convolution';
 import { dense } from './dense';
 import { dropout } from './dropout';
 import { elementwise } from './elementwise';
+import { fusedActivations, fusedBlocks } from './fused';
 import { gather } from './gather';
 import { normalisation } from './normalisation';
 import { pad } from './pad';
 import { pooling } from './pooling';
+import { recurrent } from './recurrent';
 import { reductions } from './reductions';
 import { resample } from './resample';
 import { reshape } from './reshape';
@@ -31,10 +33,13 @@ export const families: readonly OperatorFamily[] = [
   dense,
   dropout,
   elementwise,
+  fusedActivations,
+  fusedBlocks,
   gather,
   normalisation,
   pad,
   pooling,
+  recurrent,
   reductions,
   repetition,
   resample,
