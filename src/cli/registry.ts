@@ -1,0 +1,14 @@
+import type { Stage } from './stage';
+import { apply } from './stages/apply';
+import { attributes } from './stages/attributes';
+import { behaviour } from './stages/behaviour';
+import { data } from './stages/data';
+import { evaluate } from './stages/evaluate';
+import { particles } from './stages/particles';
+import { read } from './stages/read';
+import { report } from './stages/report';
+import { suggest } from './stages/suggest';
+import { loop, train } from './stages/train';
+
+/** Every stage of the command line; a new one is one file and one line here. */
+export const stages: readonly Stage[] = [read, particles, attributes, data, behaviour, suggest, apply, train, evaluate, loop, report];

@@ -1,0 +1,97 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ParticlizeError } from '../../core/graph/errors';
+import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { editedSource, writeSource } from '../sourceEdits';
+import { openModel, text, type Stage } from '../stage';
+import { textFacts, textTable } from '../textTable';
+import { changeText, chosen, planOf } from './suggest';
+
+export const apply: Stage = {
+  name: 'apply',
+  summary: 'Carries out a plan: a smaller model, and its definition in code edited to match',
+  positionals: ['FILE'],
+  required: ['plan', 'out'],
+  options: {
+    plan: { type: 'string', value: 'PLAN', text: 'A plan, or what suggest --json printed' },
+    choose: { type: 'string', value: 'ID', text: 'Which suggestion, when PLAN holds suggestions; the first by default' },
+    source: { type: 'string', value: 'CODE', text: 'The file that defines the model; an edited copy is written' },
+    out: { type: 'string', value: 'DIR', text: 'Folder for what is written; nothing in it is written over' },
+    name: { type: 'string', value: 'NAME', text: 'Name of the new model file' },
+  },
+  async run(args, services) {
+    const { sessions, task } = services;
+    const plan = await readPlan(text(args, 'plan')!, text(args, 'choose'));
+    const summary = await openModel(args, services);
+    const folder = path.resolve(text(args, 'out')!);
+    const source = text(args, 'source');
+    // Everything that can be refused comes before anything is written.
+    const preview = await sessions.preview({ model: summary.model, plan }, task);
+    const edited = source === undefined ? undefined : await editedSource(source, summary.layers, preview.changes);
+    await makeFolder(folder);
+    const result = await sessions.apply({ model: summary.model, plan, folder, name: text(args, 'name') }, task);
+    const sourceFile = edited && await writeSource(edited, folder, { before: summary.path, after: result.files[0]! });
+    for (const { layer, reason } of result.refusals) services.note(`${layer} stays as it is: ${reason}.`);
+    for (const { line, reason } of edited?.manual ?? []) services.note(`${source}, line ${line}: to be changed by hand: ${reason}.`);
+    return {
+      json: { ...result, source: sourceFile && { file: sourceFile, edits: edited!.edits.map(({ label }) => label), manual: edited!.manual } },
+      text: () => [
+        textFacts([
+          ['parameters', changeText(result.before.parameters, result.after.parameters)],
+          ['multiply-accumulates', changeText(result.before.macs, result.after.macs)],
+          ['bytes of weights', changeText(result.before.bytes, result.after.bytes)],
+        ]),
+        textTable(['layer', 'width', 'input'], result.changes.map(({ layer, width, inputWidth }) => [layer, pair(width), pair(inputWidth)])),
+        ...(edited?.edits ?? []).map(({ label }) => `${label}\n`),
+        [...result.files, ...(sourceFile ? [sourceFile] : [])].map((file) => `Wrote ${path.relative(process.cwd(), file) || file}\n`).join(''),
+      ].filter(Boolean).join('\n'),
+    };
+  },
+};
+
+function pair(change: { readonly before: number; readonly after: number } | undefined): string {
+  if (!change) return '';
+  return change.before === change.after ? String(change.before) : `${change.before} → ${change.after}`;
+}
+
+/** Reads a plan, or picks a suggestion from suggest's output. */
+async function readPlan(file: string, id: string | undefined): Promise<Plan> {
+  const name = path.basename(file);
+  const content = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new ParticlizeError({ file: name, cause: error.code === 'ENOENT' ? 'the file does not exist' : `the file cannot be read (${error.code})` });
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch (error) {
+    throw new ParticlizeError({ file: name, cause: 'this is not valid JSON' }, { cause: error });
+  }
+  const object = (value ?? {}) as Partial<Plan> & { suggestions?: readonly Suggestion[] };
+  const model = object.model ?? { file: '', sha256: '' };
+  if (Array.isArray(object.suggestions)) {
+    return checked(planOf(model, chosen(object.suggestions as Suggestion[], id, name)), name);
+  }
+  return checked(object, name);
+}
+
+function checked(plan: Partial<Plan>, file: string): Plan {
+  const fail = (place: string, cause: string): never => {
+    throw new ParticlizeError({ file, place, cause });
+  };
+  if (plan.version !== 1) fail('version', 'this is not a plan of version 1');
+  if (typeof plan.model?.file !== 'string' || typeof plan.model.sha256 !== 'string') fail('model', 'it should name the file and SHA-256 of its model');
+  if (!Array.isArray(plan.steps)) fail('steps', 'it should be a list');
+  plan.steps!.forEach((step, index) => {
+    if (step?.action !== 'remove') fail(`steps[${index}].action`, "the only action there is yet is 'remove'");
+    if (!Array.isArray(step.particles) || !step.particles.every((id) => typeof id === 'string')) fail(`steps[${index}].particles`, 'it should be a list of particle ids');
+  });
+  return plan as Plan;
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new ParticlizeError({ file: folder, cause: `the folder cannot be made (${(error as NodeJS.ErrnoException).code})` }, { cause: error });
+  }
+}

@@ -1,0 +1,99 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { SuggestResult } from '../../compute/protocol';
+import { ParticlizeError } from '../../core/graph/errors';
+import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { dataOption, list, number, openModel, recipePath, samplesOption, text, UsageError, whole, type Stage } from '../stage';
+import { figure, textFacts, textTable } from '../textTable';
+
+export const defaultMaxDrop = 0.01;
+
+export const suggestOptions = {
+  target: { type: 'string', value: 'macs=0.5', text: 'Share of MACs or parameters to reach; several with commas', multiple: true },
+  'max-drop': { type: 'string', value: '0.01', text: 'Largest accepted drop of the metric; 0.01 by default' },
+} as const;
+
+export const suggest: Stage = {
+  name: 'suggest',
+  summary: 'What can be removed within an accepted drop, measured with all of it switched off together',
+  positionals: ['FILE'],
+  required: ['data'],
+  options: {
+    ...dataOption, ...suggestOptions, ...samplesOption,
+    plan: { type: 'string', value: 'FILE', text: 'Also write a suggestion as a plan, for apply' },
+    choose: { type: 'string', value: 'ID', text: 'The suggestion that becomes the plan; the first by default' },
+  },
+  async run(args, services) {
+    const request = { maxDrop: maxDrop(args), target: parseTarget(list(args, 'target')), samples: whole(args, 'samples', 1) };
+    const summary = await openModel(args, services);
+    const result = await services.sessions.suggest({ model: summary.model, recipe: recipePath(args), ...request }, services.task);
+    const model = { file: path.basename(summary.path), sha256: summary.sha256 };
+    const planFile = text(args, 'plan');
+    if (planFile) {
+      await writePlan(planFile, planOf(model, chosen(result.suggestions, text(args, 'choose'), model.file)));
+      services.note(`Wrote ${planFile}.`);
+    }
+    return { json: { model, ...result }, text: () => suggestionText(result) };
+  },
+};
+
+export function maxDrop(args: Parameters<typeof number>[0]): number {
+  const drop = number(args, 'max-drop') ?? defaultMaxDrop;
+  if (drop < 0) throw new UsageError('--max-drop is a number from 0 up');
+  return drop;
+}
+
+export function chosen(suggestions: readonly Suggestion[], id: string | undefined, file: string): Suggestion {
+  const found = id === undefined ? suggestions[0] : suggestions.find((suggestion) => suggestion.id === id);
+  if (found) return found;
+  throw new ParticlizeError({
+    file, cause: id === undefined ? 'there is no suggestion to choose' : `there is no suggestion '${id}'`,
+    action: suggestions.length ? `There are ${suggestions.map((suggestion) => suggestion.id).join(', ')}` : 'Accept a larger drop',
+  });
+}
+
+export function planOf(model: Plan['model'], { action, particles, predicted }: Suggestion): Plan {
+  return { version: 1, model, steps: [{ action, particles }], predicted };
+}
+
+export function suggestionText({ baseline, suggestions, refusals }: SuggestResult): string {
+  const { name } = baseline.decisive;
+  const share = (after: number, before: number): string => (before ? `${Math.round((100 * after) / before)} %` : '');
+  return [
+    textFacts([['loss', baseline.loss], ...Object.entries(baseline.metrics), ['samples', baseline.samples],
+      ['parameters', baseline.parameters], ['multiply-accumulates', baseline.macs]]),
+    suggestions.length
+      ? textTable(['suggestion', 'removes', `change of ${name}`, 'parameters left', 'MACs left', 'lossless'], suggestions.map(({ id, particles, predicted, lossless }) => [
+        id, particles.length, predicted.metric?.change, share(predicted.parameters, baseline.parameters), share(predicted.macs, baseline.macs), lossless ? 'yes' : '',
+      ]))
+      : 'Nothing can be removed within the accepted drop.\n',
+    suggestions.map(({ id, evidence }) => `${id}: ${evidence}\n`).join(''),
+    refusals.map(({ layer, reason }) => `${layer} stays as it is: ${reason}.\n`).join(''),
+  ].filter(Boolean).join('\n');
+}
+
+export function changeText(before: number, after: number): string {
+  return `${figure(before)} → ${figure(after)}`;
+}
+
+async function writePlan(file: string, plan: Plan): Promise<void> {
+  try {
+    await writeFile(file, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cause = code === 'EEXIST' ? 'the file exists already and is not written over' : `the plan cannot be written (${code})`;
+    throw new ParticlizeError({ file, cause }, { cause: error });
+  }
+}
+
+function parseTarget(parts: readonly string[] | undefined): { macs?: number; parameters?: number } | undefined {
+  if (!parts?.length) return undefined;
+  const target: { macs?: number; parameters?: number } = {};
+  for (const part of parts) {
+    const [, name, value] = /^(macs|parameters)=(.+)$/.exec(part) ?? [];
+    const share = Number(value);
+    if (!name || !(share > 0 && share <= 1)) throw new UsageError(`--target is macs=0.5 or parameters=0.5 (a share of what there is), not '${part}'`);
+    target[name as 'macs' | 'parameters'] = share;
+  }
+  return target;
+}

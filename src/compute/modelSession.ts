@@ -1,0 +1,291 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import path from 'node:path';
+import { addAttributes, attributeColumns } from '../core/attributes/registry';
+import type { BehaviourContext } from '../core/behaviour/behaviour';
+import { responseOf } from '../core/behaviour/forward';
+import { addBehaviour, behaviourColumns } from '../core/behaviour/registry';
+import type { LoadedDataset } from '../core/data/loadDataset';
+import { batchModel, openRunner } from '../core/evaluate/batching';
+import { layerCost, modelCost } from '../core/evaluate/cost';
+import { evaluate } from '../core/evaluate/evaluate';
+import type { Evaluation } from '../core/evaluate/evaluation';
+import { objectiveFor } from '../core/evaluate/metrics';
+import type { Format } from '../core/formats/format';
+import { formatOf } from '../core/formats/registry';
+import type { Engine } from '../core/graph/engine';
+import { ParticlizeError, throwIfCancelled, type Finding } from '../core/graph/errors';
+import { indexOf, type Layer, type ModelGraph } from '../core/graph/modelGraph';
+import { asFloat32 } from '../core/graph/numeric';
+import type { NdArray } from '../core/graph/tensor';
+import type { Plan } from '../core/optimise/plan';
+import { removable } from '../core/optimise/removal';
+import { shapeChanges } from '../core/optimise/shapeChanges';
+import { suggest } from '../core/optimise/suggest';
+import { applyPlan, take } from '../core/optimise/surgery';
+import { decompose } from '../core/particles/decompose';
+import type { ParticleGroup } from '../core/particles/particle';
+import type { Column, ParticleTable } from '../core/particles/particleTable';
+import { fileSetOf } from './files';
+import type {
+  ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, LayerSummary, ModelId, ModelSummary, PlanPreview,
+  RecipeMatch, SuggestRequest, SuggestResult,
+} from './protocol';
+import { findRecipes, loadRecipe } from './recipeFiles';
+import { saveModel } from './saveModel';
+
+export interface SessionServices {
+  engine(): Promise<Engine>;
+  readonly memoryBytes: number;
+}
+
+/** One open model: its graph, its table of particles, and everything that the faces ask of them. */
+export class ModelSession {
+  readonly table: ParticleTable;
+  /** What behaviour runs noticed, by layer or recipe. */
+  readonly findings: Finding[] = [];
+
+  private constructor(
+    readonly id: ModelId, readonly file: string, private readonly format: Format, readonly graph: ModelGraph,
+    private readonly stamp: { readonly sizeBytes: number; readonly sha256: string }, private readonly services: SessionServices,
+  ) {
+    this.table = decompose(graph);
+  }
+
+  static async open(id: ModelId, file: string, services: SessionServices, task?: ComputeTask): Promise<ModelSession> {
+    const files = await fileSetOf(file);
+    const format = await formatOf(files);
+    const graph = await format.open(files);
+    const sha256 = await sha256Of(file, task);
+    return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes: files.main.sizeBytes, sha256 }, services);
+  }
+
+  summary(): ModelSummary {
+    const { graph, format, table } = this;
+    const verdicts = removable(graph, table);
+    const { parameters, macs } = modelCost(graph);
+    return {
+      model: this.id, path: this.file, format: format.id, formatTitle: format.title, producer: graph.producer,
+      sha256: this.stamp.sha256, sizeBytes: this.stamp.sizeBytes,
+      inputs: graph.inputs.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
+      outputs: graph.outputs.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
+      layers: graph.layers.map((layer) => this.layerSummary(layer, verdicts.get(layer.name)?.reason)),
+      particleCount: table.rowCount, parameters, macs, findings: graph.findings, writable: format.save !== undefined,
+    };
+  }
+
+  /** Weight-only columns are computed when asked for; others only when they are there. */
+  async columns(names: readonly string[] | undefined, task: ComputeTask): Promise<readonly ColumnData[]> {
+    const known = new Set([...attributeColumns, ...behaviourColumns].map(({ name }) => name));
+    this.checkColumns(names, known);
+    await addAttributes(this.graph, this.table, names && new Set(names), task);
+    return this.table.columns.filter(({ name }) => !names || names.includes(name)).map(columnData);
+  }
+
+  async behaviour(request: BehaviourRequest, task: ComputeTask): Promise<readonly ColumnData[]> {
+    const names = request.columns;
+    this.checkColumns(names, new Set(behaviourColumns.map(({ name }) => name)));
+    for (const layer of request.layers ?? []) this.group(layer);
+    const context = await this.context(request.recipe, request, task);
+    await addBehaviour({ ...context, layers: request.layers && new Set(request.layers) }, names && new Set(names));
+    const wanted = new Set(names ?? behaviourColumns.map(({ name }) => name));
+    return this.table.columns.filter(({ name }) => wanted.has(name)).map(columnData);
+  }
+
+  async weights(layer: string, from: number, to: number): Promise<ArrayData> {
+    const group = this.group(layer);
+    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= group.count)) {
+      throw new ParticlizeError({ file: path.basename(this.file), place: layer, cause: `there are no particles ${from} to ${to}; it has ${group.count}` });
+    }
+    const slice = group.slices.find(({ role }) => role === 'weight') ?? group.slices[0];
+    const tensor = slice && this.graph.tensors.get(slice.tensor);
+    if (!slice || !tensor) throw new ParticlizeError({ file: path.basename(this.file), place: layer, cause: 'its weights are not stored in the file' });
+    const block = slice.block ?? 1;
+    const indices = Array.from({ length: (to - from) * block }, (_, index) => from * block + index);
+    const { shape, values } = axisFirst(take(await tensor.read(), slice.axis, indices), slice.axis);
+    return block === 1 ? { shape, values } : { shape: [to - from, block, ...shape.slice(1)], values };
+  }
+
+  async activations(recipe: string, layer: string, sample: number, task: ComputeTask): Promise<ActivationData> {
+    const group = this.group(layer);
+    const { dataset } = await this.load(recipe);
+    if (!(Number.isInteger(sample) && sample >= 0 && sample < dataset.count)) {
+      throw new ParticlizeError({ file: dataset.title, cause: `there is no sample ${sample}; the recipe gives ${dataset.count}` });
+    }
+    throwIfCancelled(task);
+    const model = await batchModel(this.graph);
+    const at = responseOf(model.graph, group);
+    const objective = objectiveFor(model.graph, dataset);
+    const fetches = [...new Set([at.value, objective.output])];
+    const runner = await openRunner(await this.services.engine(), model, model.graph.inputs.map(({ name }) => name), fetches);
+    try {
+      const outputs = await runner.run(await dataset.inputs(sample, sample + 1));
+      const response = axisFirst(outputs.get(at.value)!, at.axis);
+      // The batch of one sample comes second, now that particles come first.
+      const shape = [response.shape[0]!, ...response.shape.slice(2)];
+      const scores = asFloat32(outputs.get(objective.output)!);
+      const classes = dataset.classes ?? Array.from(scores, (_, index) => String(index));
+      const picture = await dataset.picture?.(sample);
+      const label = await dataset.labels(sample, sample + 1);
+      const number = label && asFloat32(label)[0]!;
+      return {
+        shape, values: response.values.slice(),
+        picture: picture && { shape: picture.shape, values: asFloat32(picture) },
+        label: number === undefined ? undefined : dataset.classes?.[number] ?? String(number),
+        prediction: { classes, scores: dataset.task === 'classification' ? probabilities(scores) : scores.slice() },
+      };
+    } finally {
+      await runner.dispose();
+    }
+  }
+
+  async suggest(request: SuggestRequest, task: ComputeTask): Promise<SuggestResult> {
+    const context = await this.context(request.recipe, request, task);
+    return suggest(context, { maxDrop: request.maxDrop, target: request.target });
+  }
+
+  async preview(plan: Plan): Promise<PlanPreview> {
+    return (await this.operate(plan)).preview;
+  }
+
+  async apply(plan: Plan, folder: string, name: string | undefined, task: ComputeTask): Promise<ApplyResult> {
+    if (!this.format.save) {
+      throw new ParticlizeError({ file: path.basename(this.file), cause: `Particlize reads ${this.format.title} files but does not write them yet` });
+    }
+    const { graph, preview } = await this.operate(plan);
+    if (preview.changes.length === 0) {
+      const [refusal] = preview.refusals;
+      throw new ParticlizeError({
+        file: path.basename(this.file), place: refusal?.layer, cause: refusal ? `nothing was removed: ${refusal.reason}` : 'the plan changes nothing',
+      });
+    }
+    const files = await saveModel(this.format, this.graph, graph, { original: this.file, folder, name, task });
+    return { ...preview, files };
+  }
+
+  async evaluate(recipe: string, samples: number | undefined, task: ComputeTask): Promise<Evaluation> {
+    const { dataset } = await this.load(recipe, samples);
+    return evaluate(this.graph, await this.services.engine(), dataset, { memoryBytes: this.services.memoryBytes, task });
+  }
+
+  recipes(): Promise<readonly RecipeMatch[]> {
+    return findRecipes(this.file, this.graph, this.services.memoryBytes);
+  }
+
+  get sha256(): string {
+    return this.stamp.sha256;
+  }
+
+  private async context(
+    recipe: string, { samples, seed }: { readonly samples?: number; readonly seed?: number }, task: ComputeTask,
+  ): Promise<BehaviourContext> {
+    const { dataset } = await this.load(recipe, samples);
+    const engine = await this.services.engine();
+    const data = seed === undefined ? dataset : { ...dataset, seed };
+    return {
+      graph: this.graph, table: this.table, engine, data, task, memoryBytes: this.services.memoryBytes,
+      report: (finding) => this.findings.push(finding),
+      arrived: (name, values) => {
+        const info = behaviourColumns.find((column) => column.name === name);
+        if (!info || !task.columns) return;
+        const { exact, ...column } = info;
+        const provenance = { source: 'data' as const, data: data.title, samples: data.count, engine: engine.title, seed: data.seed, exact };
+        task.columns(this.id, [{ ...column, provenance, values: values.slice() }]);
+      },
+    };
+  }
+
+  private async load(recipe: string, samples?: number): Promise<LoadedDataset> {
+    return loadRecipe(recipe, this.graph, { samples, memoryBytes: this.services.memoryBytes });
+  }
+
+  private async operate(plan: Plan): Promise<{ graph: ModelGraph; preview: PlanPreview }> {
+    const file = path.basename(this.file);
+    if (plan.model.sha256 && plan.model.sha256 !== this.stamp.sha256) {
+      throw new ParticlizeError({
+        file, cause: `the plan was made for another version of ${plan.model.file || 'the model'}`, action: 'Ask for suggestions again',
+      });
+    }
+    const { graph, refusals } = await applyPlan(this.graph, this.table, plan);
+    const changes = shapeChanges(this.graph, graph, this.table);
+    return { graph, preview: { changes, refusals, before: sizes(this.graph), after: sizes(graph) } };
+  }
+
+  private group(layer: string): ParticleGroup {
+    const group = this.table.group(layer);
+    if (group) return group;
+    const layers = this.table.groups.map((candidate) => candidate.layer);
+    throw new ParticlizeError({
+      file: path.basename(this.file), cause: `it has no layer '${layer}' with particles`,
+      action: `Its layers are ${layers.slice(0, 10).join(', ')}${layers.length > 10 ? ', ...' : ''}`,
+    });
+  }
+
+  private checkColumns(names: readonly string[] | undefined, known: ReadonlySet<string>): void {
+    const wrong = names?.find((name) => !known.has(name));
+    if (wrong !== undefined) throw new ParticlizeError({ cause: `there is no column '${wrong}'`, action: `Columns are ${[...known].join(', ')}` });
+  }
+
+  private layerSummary(layer: Layer, note: string | undefined): LayerSummary {
+    const { graph, table } = this;
+    const { parameters, macs, uncounted } = layerCost(graph, layer);
+    const group = table.group(layer.name);
+    return {
+      name: layer.name, type: layer.type, outputShape: layer.outputShape, parameters, macs: uncounted.length ? undefined : macs,
+      particles: group && { kind: group.kind, count: group.count, firstRow: group.firstRow },
+      next: nextLayers(graph, layer), note,
+    };
+  }
+}
+
+function nextLayers(graph: ModelGraph, layer: Layer): string[] {
+  const { node, consumers } = indexOf(graph);
+  const outputs = layer.nodes.flatMap((name) => node.get(name)?.outputs ?? []);
+  const next = outputs.flatMap((value) => consumers.get(value) ?? []).map((consumer) => consumer.layer);
+  return [...new Set(next)].filter((name) => name !== layer.name);
+}
+
+function sizes(graph: ModelGraph): PlanPreview['before'] {
+  const { parameters, macs, bytes } = modelCost(graph);
+  return { parameters, macs, bytes };
+}
+
+function columnData(column: Column): ColumnData {
+  return { ...column };
+}
+
+/** The array with one axis moved to the front. */
+function axisFirst(array: NdArray, axis: number): { shape: readonly number[]; values: Float32Array } {
+  const source = asFloat32(array);
+  const shape = [array.shape[axis]!, ...array.shape.slice(0, axis), ...array.shape.slice(axis + 1)];
+  if (axis === 0) return { shape, values: source.slice() };
+  const outer = array.shape.slice(0, axis).reduce((product, size) => product * size, 1);
+  const size = array.shape[axis]!;
+  const inner = source.length / (outer * size || 1);
+  const values = new Float32Array(source.length);
+  for (let block = 0; block < outer; block++) {
+    for (let index = 0; index < size; index++) {
+      const start = (block * size + index) * inner;
+      values.set(source.subarray(start, start + inner), (index * outer + block) * inner);
+    }
+  }
+  return { shape, values };
+}
+
+/** Softmax of logits; one logit is the chance of the second class. */
+function probabilities(logits: Float32Array): Float32Array {
+  if (logits.length === 1) return Float32Array.of(1 / (1 + Math.exp(-logits[0]!)));
+  const largest = logits.reduce((most, value) => Math.max(most, value), -Infinity);
+  const powers = logits.map((value) => Math.exp(value - largest));
+  const total = powers.reduce((sum, value) => sum + value, 0);
+  return powers.map((value) => value / total);
+}
+
+async function sha256Of(file: string, task: ComputeTask | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) {
+    throwIfCancelled(task);
+    hash.update(chunk as Uint8Array);
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,65 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { loadDataset, type DataFiles, type LoadedDataset, type LoadOptions } from '../core/data/loadDataset';
+import { parseRecipe, type Recipe } from '../core/data/recipe';
+import { ParticlizeError } from '../core/graph/errors';
+import type { ModelGraph } from '../core/graph/modelGraph';
+import type { ByteSource } from '../core/graph/byteSource';
+import { widthOf } from '../core/evaluate/metrics';
+import { fileSource } from './files';
+import type { RecipeMatch } from './protocol';
+
+export const recipeEnding = '.particlize.json';
+
+/** A recipe is written by hand: anything longer is another kind of file. */
+const longestRecipeBytes = 4 * 2 ** 20;
+
+export interface OpenedRecipe {
+  readonly recipe: Recipe;
+  /** Paths relative to the recipe; it may name data elsewhere, since the user chose it. */
+  readonly files: DataFiles;
+}
+
+export async function openRecipe(file: string): Promise<OpenedRecipe> {
+  const source = await fileSource(file);
+  if (source.sizeBytes > longestRecipeBytes) throw new ParticlizeError({ file: source.name, cause: 'this is too large to be a recipe' });
+  const recipe = parseRecipe(await readFile(file, 'utf8'), path.basename(file));
+  const folder = path.dirname(path.resolve(file));
+  return { recipe, files: { open: (relative) => openData(recipe, folder, relative) } };
+}
+
+/** The samples of a recipe for a model. */
+export async function loadRecipe(file: string, graph: ModelGraph, options: Omit<LoadOptions, 'classCount'>): Promise<LoadedDataset> {
+  const { recipe, files } = await openRecipe(file);
+  return loadDataset(recipe, files, graph.inputs, { ...options, classCount: widthOf(graph) });
+}
+
+/** Recipes beside the model and in the folder above, those that fit first. */
+export async function findRecipes(model: string, graph: ModelGraph, memoryBytes: number): Promise<readonly RecipeMatch[]> {
+  const folder = path.dirname(path.resolve(model));
+  const matches: RecipeMatch[] = [];
+  for (const place of new Set([folder, path.dirname(folder)])) {
+    const names = (await readdir(place).catch(() => [])).filter((name) => name.endsWith(recipeEnding)).sort();
+    for (const name of names) matches.push(await match(path.join(place, name), graph, memoryBytes));
+  }
+  return [...matches.filter(({ fits }) => fits), ...matches.filter(({ fits }) => !fits)];
+}
+
+async function match(file: string, graph: ModelGraph, memoryBytes: number): Promise<RecipeMatch> {
+  try {
+    await loadRecipe(file, graph, { memoryBytes, samples: 1 });
+    return { path: file, fits: true };
+  } catch (error) {
+    if (error instanceof ParticlizeError) return { path: file, fits: false, reason: error.message };
+    throw error;
+  }
+}
+
+async function openData(recipe: Recipe, folder: string, relative: string): Promise<ByteSource> {
+  const file = path.resolve(folder, relative);
+  const found = await stat(file).catch(() => undefined);
+  if (!found) {
+    throw new ParticlizeError({ file: recipe.file, place: 'data', cause: `the data file ${relative} does not exist`, action: 'Paths are relative to the recipe' });
+  }
+  return fileSource(file);
+}

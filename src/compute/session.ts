@@ -1,0 +1,83 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { ParticlizeError, throwIfCancelled } from '../core/graph/errors';
+import { availableEngines, createEngine, type ChosenEngine } from '../engines/registry';
+import { ModelSession, type SessionServices } from './modelSession';
+import type { ComputeOptions, EngineStatus, MethodTable, ModelId } from './protocol';
+
+/** Everything that can be asked about models, for all faces: the compute process serves it, the command line calls it directly. */
+export function createSessions(options: ComputeOptions): MethodTable {
+  const open = new Map<ModelId, { readonly session: ModelSession; readonly stamp: string }>();
+  let engine: Promise<ChosenEngine> | undefined;
+  let numbered = 0;
+  const services: SessionServices = {
+    memoryBytes: options.memoryMegabytes * 2 ** 20,
+    engine: () => {
+      engine ??= createEngine(options.engine, { threads: options.threads });
+      // A failure is not remembered.
+      engine.catch(() => (engine = undefined));
+      return engine;
+    },
+  };
+  const session = (id: ModelId): ModelSession => {
+    const found = open.get(id)?.session;
+    if (!found) throw new ParticlizeError({ cause: 'this model is not open any more', action: 'Open it again' });
+    return found;
+  };
+  const turn = oneAtATime();
+
+  return {
+    engines: () => engineStatus(services, options),
+    async open({ path: file }, task) {
+      const stamp = await stampOf(file);
+      for (const entry of open.values()) if (entry.stamp === stamp) return entry.session.summary();
+      const id = `model${++numbered}`;
+      const opened = await ModelSession.open(id, file, services, task);
+      open.set(id, { session: opened, stamp });
+      return opened.summary();
+    },
+    async close({ model }) {
+      open.delete(model);
+      return null;
+    },
+    columns: ({ model, names }, task) => session(model).columns(names, task),
+    weights: ({ model, layer, from, to }) => session(model).weights(layer, from, to),
+    activations: ({ model, recipe, layer, sample }, task) => session(model).activations(recipe, layer, sample, task),
+    preview: ({ model, plan }) => session(model).preview(plan),
+    recipes: ({ model }) => session(model).recipes(),
+    // What runs the model many times takes turns, so that the memory budget holds for all of them together.
+    behaviour: (params, task) => turn(task, () => session(params.model).behaviour(params, task)),
+    suggest: (params, task) => turn(task, () => session(params.model).suggest(params, task)),
+    evaluate: ({ model, recipe, samples }, task) => turn(task, () => session(model).evaluate(recipe, samples, task)),
+    apply: ({ model, plan, folder, name }, task) => turn(task, () => session(model).apply(plan, folder, name, task)),
+  };
+}
+
+/** Path, size and time: another file at the same place is another model. */
+async function stampOf(file: string): Promise<string> {
+  const resolved = path.resolve(file);
+  const found = await stat(resolved).catch(() => undefined);
+  return `${resolved}\0${found?.size ?? ''}\0${found?.mtimeMs ?? ''}`;
+}
+
+function oneAtATime(): <T>(task: { readonly signal?: AbortSignal }, run: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task, run) => {
+    const result = last.then(() => {
+      throwIfCancelled(task);
+      return run();
+    });
+    last = result.catch(() => undefined);
+    return result;
+  };
+}
+
+async function engineStatus(services: SessionServices, options: ComputeOptions): Promise<EngineStatus> {
+  const current = await services.engine();
+  const engines = await availableEngines({ threads: options.threads });
+  return {
+    current: current.title,
+    available: engines.filter(({ available }) => available).map(({ id, title }) => ({ id, title })),
+    notes: engines.filter(({ available }) => !available).map(({ title, reason }) => `${title}: ${reason}`),
+  };
+}

@@ -1,0 +1,273 @@
+import { ablation } from '../behaviour/ablation';
+import type { BehaviourContext } from '../behaviour/behaviour';
+import { openMasked, type MaskedModel } from '../behaviour/masked';
+import { addBehaviour } from '../behaviour/registry';
+import { layerCost, modelCost } from '../evaluate/cost';
+import { evaluation } from '../evaluate/evaluate';
+import type { Evaluation } from '../evaluate/evaluation';
+import { objectiveFor, type Score } from '../evaluate/metrics';
+import { throwIfCancelled } from '../graph/errors';
+import { indexOf } from '../graph/modelGraph';
+import type { ParticleGroup } from '../particles/particle';
+import type { Plan, Prediction, Refusal, Suggestion } from './plan';
+import { removable, removalOf } from './removal';
+import { applyPlan } from './surgery';
+
+export interface SuggestOptions {
+  /** Largest accepted drop of the deciding metric: 0.01 is one point of accuracy. */
+  readonly maxDrop: number;
+  /** Shares of what the model costs now that suffice: then the smallest set that reaches them is proposed. */
+  readonly target?: { readonly macs?: number; readonly parameters?: number };
+}
+
+export interface Suggestions {
+  readonly baseline: Evaluation;
+  readonly suggestions: readonly Suggestion[];
+  readonly refusals: readonly Refusal[];
+}
+
+/** Share of a layer that always stays. */
+const keptShare = 0.1;
+
+/** Outputs that change by less than this, relative to the largest one, count as the same: the engine's own rounding. */
+const sameOutput = 1e-5;
+
+/**
+ * What may be removed within a drop: particles are ranked by exact ablation, and the largest set is sought by bisection whose
+ * *joint* removal, measured with all of them switched off, stays within it. One suggestion a layer, one over all layers and
+ * one of what does nothing at all. Predicted sizes are those of the really operated model.
+ */
+export async function suggest(context: BehaviourContext, { maxDrop, target }: SuggestOptions): Promise<Suggestions> {
+  const { graph, table, engine, data, task } = context;
+  const missing = ablation.columns.map(({ name }) => name).filter((name) => !coversAll(context, name));
+  if (missing.length) await addBehaviour({ ...context, layers: undefined }, new Set(missing));
+  const masked = await openMasked(context);
+  try {
+    const objective = objectiveFor(graph, data);
+    const score = await masked.evaluate([]);
+    const search = new Search(context, masked, score, maxDrop, objective.decisive);
+    const verdicts = removable(graph, table);
+    const groups = table.groups.filter((group) => !verdicts.get(group.layer));
+    const suggestions: Suggestion[] = [];
+    for (const [done, group] of groups.entries()) {
+      throwIfCancelled(task);
+      task?.progress?.(done, groups.length + 2, `How much of ${group.layer} can go`);
+      const found = await search.layer(group);
+      if (found) suggestions.push(found);
+    }
+    task?.progress?.(groups.length, groups.length + 2, 'How much of the whole model can go');
+    const whole = groups.length > 1 ? await search.whole(groups, target) : undefined;
+    task?.progress?.(groups.length + 1, groups.length + 2, 'What does nothing at all');
+    const idle = await search.idle(groups);
+    return {
+      baseline: evaluation(objective, score, { graph, engine, data }),
+      suggestions: [whole, idle, ...suggestions.sort((one, two) => one.predicted.macs - two.predicted.macs)].filter((one) => one !== undefined),
+      refusals: [...verdicts.values()].filter((refusal) => refusal !== undefined),
+    };
+  } finally {
+    await masked.dispose();
+  }
+}
+
+function coversAll({ table, data }: BehaviourContext, name: string): boolean {
+  const column = table.column(name);
+  const { provenance } = column ?? {};
+  return column !== undefined && provenance!.data === data.title && provenance!.samples === data.count
+    && !column.values.some((value) => Number.isNaN(value));
+}
+
+class Search {
+  private readonly lossChange: Float32Array;
+  private readonly outputChange: Float32Array;
+
+  constructor(
+    private readonly context: BehaviourContext, private readonly masked: MaskedModel, private readonly before: Score,
+    private readonly maxDrop: number, private readonly decisive: Evaluation['decisive'],
+  ) {
+    const { table } = context;
+    this.lossChange = table.column('ablationLossChange')!.values;
+    this.outputChange = table.column('ablationOutputChange')!.values;
+  }
+
+  async layer(group: ParticleGroup): Promise<Suggestion | undefined> {
+    const ranked = this.rank(rowsOf(group), () => 1);
+    const found = await this.largest(ranked, ranked.length - leastKept(group));
+    if (!found) return undefined;
+    const { rows, score } = found;
+    return this.suggestion({
+      id: `remove:${group.layer}`, rows, score,
+      title: `Remove ${rows.length} of ${group.count} ${group.kind}s of ${group.layer}`,
+      evidence: `The ${rows.length} ${group.kind}s of ${group.layer} that the model misses least, by exact ablation; ${this.jointly(score)}`,
+    });
+  }
+
+  /** Over all layers, ranked by what a particle is worth for what it costs. */
+  async whole(groups: readonly ParticleGroup[], target: SuggestOptions['target']): Promise<Suggestion | undefined> {
+    const { graph } = this.context;
+    const total = modelCost(graph);
+    const costs = new Map(groups.map((group) => [group, this.costEach(group, total)]));
+    const cost = (row: number): number => costs.get(this.context.table.groupOf(row))!;
+    const ranked = this.withinLayers(this.rank(groups.flatMap(rowsOf), cost));
+    const found = await this.largest(ranked, ranked.length);
+    if (!found) return undefined;
+    const met = target && await this.smallest(found.rows, target, total);
+    const rows = met ? met.rows : found.rows;
+    const score = met ? await this.masked.evaluate(rows) : found.score;
+    const layers = new Set(rows.map((row) => this.context.table.groupOf(row).layer));
+    return this.suggestion({
+      id: 'remove:*', rows, score,
+      title: `Remove ${rows.length} particles of ${layers.size} layers`,
+      evidence: `Particles that the model misses least for what they cost, by exact ablation, over ${layers.size} layers; ${this.jointly(score)}`
+        + (!target ? '' : met?.reached ? '; this reaches the target' : '; the target cannot be reached within the accepted drop'),
+    });
+  }
+
+  /** Particles without any effect on the output. */
+  async idle(groups: readonly ParticleGroup[]): Promise<Suggestion | undefined> {
+    const rows = this.withinLayers(groups.flatMap(rowsOf).filter((row) => this.outputChange[row]! <= sameOutput));
+    const ranked = [...rows].sort((one, two) => this.outputChange[one]! - this.outputChange[two]!);
+    const found = await this.bisect(ranked, ranked.length, (score) => score.outputChange <= sameOutput);
+    if (!found) return undefined;
+    const { data } = this.context;
+    return this.suggestion({
+      id: 'remove:idle', rows: found.rows, score: found.score, lossless: true,
+      title: `Remove ${found.rows.length} particles that do nothing`,
+      evidence: `Without all of them no output changes by more than ${percent(found.score.outputChange)} of the largest one on ${data.count} samples`,
+    });
+  }
+
+  private rank(rows: readonly number[], cost: (row: number) => number): number[] {
+    const key = (row: number): number => {
+      const change = this.lossChange[row]!;
+      // What helps when it goes comes first; else least loss for the cost.
+      return change <= 0 ? change : change / cost(row);
+    };
+    return rows.filter((row) => !Number.isNaN(this.lossChange[row]!)).sort((one, two) => key(one) - key(two) || one - two);
+  }
+
+  /** Rows in the same order, without those that would empty a layer. */
+  private withinLayers(rows: readonly number[]): number[] {
+    const { table } = this.context;
+    const left = new Map<ParticleGroup, number>();
+    return rows.filter((row) => {
+      const group = table.groupOf(row);
+      const remaining = (left.get(group) ?? group.count) - 1;
+      if (remaining < leastKept(group)) return false;
+      left.set(group, remaining);
+      return true;
+    });
+  }
+
+  private largest(ranked: readonly number[], most: number): Promise<Found | undefined> {
+    return this.bisect(ranked, most, (score) => this.drop(score) <= this.maxDrop + 1e-9);
+  }
+
+  /** The longest run of the ranking that passes, supposing that what passes with more passes with less. */
+  private async bisect(ranked: readonly number[], most: number, passes: (score: MaskedScore) => boolean): Promise<Found | undefined> {
+    let best: Found | undefined;
+    let [low, high] = [0, Math.min(most, ranked.length)];
+    let next = high;
+    while (low < high) {
+      throwIfCancelled(this.context.task);
+      const rows = ranked.slice(0, next);
+      const score = await this.masked.evaluate(rows);
+      if (passes(score)) {
+        best = { rows, score };
+        low = next;
+      } else {
+        high = next - 1;
+      }
+      next = Math.ceil((low + high) / 2);
+      if (next <= low) break;
+    }
+    return best;
+  }
+
+  /** The shortest run of rows whose removal reaches the target, or all of them. */
+  private async smallest(
+    rows: readonly number[], target: NonNullable<SuggestOptions['target']>, total: { macs: number; parameters: number },
+  ): Promise<{ rows: readonly number[]; reached: boolean }> {
+    const reaches = async (count: number): Promise<boolean> => {
+      const { macs, parameters } = await this.operatedCost(rows.slice(0, count));
+      return macs <= (target.macs ?? Infinity) * total.macs && parameters <= (target.parameters ?? Infinity) * total.parameters;
+    };
+    if (!await reaches(rows.length)) return { rows, reached: false };
+    let [low, high] = [0, rows.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (await reaches(middle)) high = middle;
+      else low = middle;
+    }
+    return { rows: rows.slice(0, high), reached: true };
+  }
+
+  private costEach(group: ParticleGroup, total: { macs: number; parameters: number }): number {
+    const { graph } = this.context;
+    const node = indexOf(graph).producer.get(group.producer.value);
+    const layer = indexOf(graph).layer.get(node?.layer ?? group.layer);
+    if (!layer) return 1;
+    const { macs, parameters } = layerCost(graph, layer);
+    const share = (total.macs ? macs / total.macs : 0) + (total.parameters ? parameters / total.parameters : 0);
+    return Math.max(share / group.count, 1e-9);
+  }
+
+  private async suggestion(parts: {
+    readonly id: string; readonly rows: readonly number[]; readonly score: Score; readonly title: string; readonly evidence: string; readonly lossless?: boolean;
+  }): Promise<Suggestion | undefined> {
+    const { table } = this.context;
+    const rows = [...parts.rows].sort((one, two) => one - two);
+    if (removalOf(this.context.graph, table, new Set(rows)).refusals.length) return undefined;
+    const { name } = this.decisive;
+    const predicted: Prediction = {
+      loss: parts.score.loss - this.before.loss,
+      metric: { name, change: parts.score.metrics[name]! - this.before.metrics[name]! },
+      ...await this.operatedCost(rows),
+    };
+    return {
+      id: parts.id, action: 'remove', title: parts.title, particles: rows.map((row) => table.id(row)), predicted,
+      lossless: parts.lossless ?? false, evidence: `${parts.evidence}.`,
+    };
+  }
+
+  private async operatedCost(rows: readonly number[]): Promise<{ parameters: number; macs: number; bytes: number }> {
+    const { graph, table } = this.context;
+    const plan: Plan = { version: 1, model: { file: '', sha256: '' }, steps: [{ action: 'remove', particles: rows.map((row) => table.id(row)) }] };
+    const { parameters, macs, bytes } = modelCost((await applyPlan(graph, table, plan)).graph);
+    return { parameters, macs, bytes };
+  }
+
+  private drop(score: Score): number {
+    const { name, higherIsBetter } = this.decisive;
+    const change = score.metrics[name]! - this.before.metrics[name]!;
+    // A metric that became NaN is as bad as can be.
+    return Number.isNaN(change) ? Infinity : higherIsBetter ? -change : change;
+  }
+
+  private jointly(score: Score): string {
+    const { name } = this.decisive;
+    return `with all of them switched off, ${name} on ${this.context.data.count} samples goes from ${figure(this.before.metrics[name]!)} to ${figure(score.metrics[name]!)}`;
+  }
+}
+
+type MaskedScore = Awaited<ReturnType<MaskedModel['evaluate']>>;
+
+interface Found {
+  readonly rows: readonly number[];
+  readonly score: MaskedScore;
+}
+
+function rowsOf(group: ParticleGroup): number[] {
+  return Array.from({ length: group.count }, (_, particle) => group.firstRow + particle);
+}
+
+function leastKept(group: ParticleGroup): number {
+  return Math.max(1, Math.ceil(keptShare * group.count));
+}
+
+function figure(value: number): string {
+  return Number(value.toPrecision(4)).toString();
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(2))} %`;
+}
