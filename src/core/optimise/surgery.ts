@@ -82,6 +82,8 @@ export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<
     nodes,
     tensors,
     layers: graph.layers.map(({ outputShape: _stale, ...layer }) => layer),
+    // What no rule can infer (results of opaque operators) is as it was: nothing is removed across those.
+    declared: new Map([...graph.values].filter(([name]) => !kept.has(name))),
     findings: [],
     origin: graph.origin,
   });
