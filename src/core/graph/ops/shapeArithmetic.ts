@@ -159,7 +159,7 @@ const rules: Readonly<Record<string, (node: GraphNode, context: ShapeContext) =>
 };
 
 /** TensorProto's numbering of element types. */
-const castTypes: readonly (DType | undefined)[] = [
+export const castTypes: readonly (DType | undefined)[] = [
   undefined, 'float32', 'uint8', 'int8', 'uint16', 'int16', 'int32', 'int64', 'string', 'bool', 'float16', 'float64', 'uint32',
   'uint64', 'complex64', 'complex128', 'bfloat16', 'float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'uint4', 'int4',
 ];
