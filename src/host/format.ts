@@ -1,3 +1,4 @@
+import * as vscode from 'vscode';
 import type { ColumnData } from '../compute/protocol';
 import type { Model } from './model';
 
@@ -25,4 +26,10 @@ export function formatCount(count: number, kind: string): string {
 export function formatShare(part: number, whole: number): string {
   const percent = whole > 0 ? (100 * part) / whole : 0;
   return `${percent > 0 && percent < 1 ? '< 1' : percent.toFixed(0)} %`;
+}
+
+/** '4.1× fewer MACs'; where that would be about 1×, '3 % fewer MACs'. */
+export function formatFewerMacs(before: number, after: number): string {
+  const times = before / Math.max(1, after);
+  return vscode.l10n.t('{0} fewer MACs', times >= 1.15 ? `${times.toFixed(1)}×` : formatShare(before - after, before));
 }

@@ -81,13 +81,14 @@ async function pickModel(): Promise<vscode.Uri | undefined> {
 async function suggest({ actions }: Services, model: Model): Promise<void> {
   const result = await actions.suggest(model);
   if (!result) return;
-  const [best] = result.suggestions;
+  const [best] = [...result.suggestions].sort((a, b) => a.predicted.macs - b.predicted.macs);
   if (!best) {
     void vscode.window.showInformationMessage(vscode.l10n.t('{0}: nothing can be removed within the accepted drop.', model.title));
     return;
   }
   const apply = vscode.l10n.t('Apply…');
-  const choice = await vscode.window.showInformationMessage(`${model.title}: ${best.title}`, apply);
+  const choice = await vscode.window.showInformationMessage(
+    vscode.l10n.t('{0}: suggestions to choose from: {1}; such as: {2}.', model.title, result.suggestions.length, best.title), apply);
   if (choice === apply) await vscode.commands.executeCommand(commands.applySuggestion, { model });
 }
 

@@ -6,6 +6,7 @@ import type { CallOptions } from '../../compute/client';
 import type { ApplyResult, PlanPreview } from '../../compute/protocol';
 import { ParticlizeError } from '../../core/graph/errors';
 import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { formatFewerMacs } from '../format';
 import type { Model } from '../model';
 import type { Services } from '../services';
 import { sourceEditsFor, type DocumentEdits } from './sourceEdits';
@@ -131,10 +132,9 @@ async function workspaceEdit(
   model: Model, result: ApplyResult, created: readonly NewFile[], documents: readonly DocumentEdits[],
 ): Promise<vscode.WorkspaceEdit> {
   const edit = new vscode.WorkspaceEdit();
-  const fewer = (result.before.macs / Math.max(1, result.after.macs)).toFixed(1);
   const file = {
     needsConfirmation: false,
-    label: vscode.l10n.t('New model, {0}× fewer MACs', fewer),
+    label: vscode.l10n.t('New model, {0}', formatFewerMacs(result.before.macs, result.after.macs)),
     description: vscode.l10n.t('{0} → {1} parameters', result.before.parameters, result.after.parameters),
   };
   for (const { from, to } of created) {

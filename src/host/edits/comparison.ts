@@ -1,6 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { Evaluation } from '../../core/evaluate/evaluation';
+import { formatFewerMacs } from '../format';
 import { sentenceOf } from '../messages';
 import type { Model } from '../model';
 import type { Services } from '../services';
@@ -11,7 +12,7 @@ import type { Applied } from './applyPlan';
 export async function compare(services: Services, before: Model, applied: Applied): Promise<string> {
   const { preview } = applied;
   const name = path.basename(applied.model.fsPath);
-  const fewer = vscode.l10n.t('{0}× fewer MACs', (preview.before.macs / Math.max(1, preview.after.macs)).toFixed(1));
+  const fewer = formatFewerMacs(preview.before.macs, preview.after.macs);
   const { recipe } = before;
   if (recipe === undefined) return vscode.l10n.t('{0}: {1}.', name, fewer);
   try {

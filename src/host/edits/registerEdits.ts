@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { ParticlizeError } from '../../core/graph/errors';
 import type { Suggestion } from '../../core/optimise/plan';
 import { commands } from '../contributions';
-import { formatNumber } from '../format';
+import { formatFewerMacs, formatNumber } from '../format';
 import { sentenceOf, showSentence } from '../messages';
 import type { Model } from '../model';
 import type { Services } from '../services';
@@ -52,8 +52,10 @@ async function choose(model: Model, ids: readonly string[] | undefined): Promise
   }
   const { suggestions, refusals } = result;
   if (ids) return suggestions.filter(({ id }) => ids.includes(id));
-  const items: (vscode.QuickPickItem & { suggestion?: Suggestion })[] = suggestions.map((suggestion, index) => ({
-    label: suggestion.title, description: costs(model, suggestion), detail: suggestion.evidence, picked: index === 0, suggestion,
+  // All of them stay inside the accepted drop: the one that saves most is ticked.
+  const most = Math.min(...suggestions.map(({ predicted }) => predicted.macs));
+  const items: (vscode.QuickPickItem & { suggestion?: Suggestion })[] = suggestions.map((suggestion) => ({
+    label: suggestion.title, description: costs(model, suggestion), detail: suggestion.evidence, picked: suggestion.predicted.macs === most, suggestion,
   }));
   const refused = refusals.map(({ layer, reason }) => ({ label: `$(circle-slash) ${layer}`, detail: reason }));
   if (refused.length > 0) {
@@ -67,9 +69,8 @@ async function choose(model: Model, ids: readonly string[] | undefined): Promise
 }
 
 function costs(model: Model, { predicted, lossless }: Suggestion): string {
-  const fewer = model.summary.macs / Math.max(1, predicted.macs);
   const metric = predicted.metric && !lossless ? `${predicted.metric.name} ${signed(predicted.metric.change)}` : undefined;
-  return [lossless ? vscode.l10n.t('same outputs') : metric, vscode.l10n.t('{0}× fewer MACs', formatNumber(fewer))].filter(Boolean).join(' · ');
+  return [lossless ? vscode.l10n.t('same outputs') : metric, formatFewerMacs(model.summary.macs, predicted.macs)].filter(Boolean).join(' · ');
 }
 
 function signed(value: number): string {
