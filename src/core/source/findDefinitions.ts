@@ -6,7 +6,7 @@ import { lowerJavaScript } from './lowerJavaScript';
 import { lowerPython } from './lowerPython';
 import type { NumberNode } from './program';
 import { Scopes } from './scopes';
-import type { Language, Parse } from './syntaxTree';
+import type { Language, Parse, SyntaxNode } from './syntaxTree';
 import { findUses, type Use } from './uses';
 
 /**
@@ -22,6 +22,8 @@ export interface AnalysedSource {
   readonly scopes: Scopes;
   readonly layers: readonly AnalysedLayer[];
   readonly uses: ReadonlyMap<NumberNode, readonly Use[]>;
+  /** Places that the parser could not read. */
+  readonly errors: number;
 }
 
 export interface AnalysedLayer {
@@ -38,7 +40,7 @@ export function analyseSource(text: string, language: Language, parse: Parse): A
     .flatMap((framework) => framework.find(scopes))
     .sort((a, b) => a.call.start - b.call.start);
   const uses = findUses(scopes);
-  return { scopes, uses, layers: found.map((layer) => ({ found: layer, definition: definitionOf(layer, scopes, uses) })) };
+  return { scopes, uses, errors: countErrors(tree.root), layers: found.map((layer) => ({ found: layer, definition: definitionOf(layer, scopes, uses) })) };
 }
 
 function definitionOf(layer: FoundLayer, scopes: Scopes, uses: AnalysedSource['uses']): LayerDefinition {
@@ -67,6 +69,17 @@ function sizeOf({ role, argument, expression }: FoundSize, scopes: Scopes, uses:
     sharedWith: others.map((use) => span(use.reference)),
     ...(literal ? {} : { reason: reason ?? 'it is computed from other numbers' }),
   };
+}
+
+function countErrors(root: SyntaxNode): number {
+  let errors = 0;
+  // Not by recursion: a hostile file nests deeper than the stack.
+  for (const open = [root]; open.length > 0; ) {
+    const node = open.pop()!;
+    if (node.type === 'ERROR' || node.missing) errors++;
+    for (const one of node.children) open.push(one);
+  }
+  return errors;
 }
 
 function span({ start, end }: Span): Span {

@@ -12,6 +12,8 @@ const functions = new Set(['function_declaration', 'generator_function_declarati
 const functionValues = new Set(['arrow_function', 'function_expression', 'generator_function', 'function']);
 /** Wrappers that leave the value as it is. */
 const transparent = new Set(['parenthesized_expression', 'as_expression', 'satisfies_expression', 'non_null_expression', 'await_expression']);
+/** Methods that run their callback for each of several items. */
+const repeating = new Set(['map', 'forEach', 'flatMap', 'reduce', 'from']);
 const types = new Set(['interface_declaration', 'type_alias_declaration', 'type_annotation', 'comment', 'empty_statement', 'type_parameters', 'decorator']);
 
 class JavaScriptLowering extends Lowering {
@@ -64,8 +66,8 @@ class JavaScriptLowering extends Lowering {
       case 'true': return { kind: 'constant', value: true, ...at };
       case 'false': return { kind: 'constant', value: false, ...at };
       case 'null': case 'undefined': return { kind: 'constant', value: null, ...at };
-      case 'identifier': case 'this': case 'shorthand_property_identifier':
-        return { kind: 'name', name: this.textOf(node), ...at };
+      case 'identifier': case 'this': return { kind: 'name', name: this.textOf(node), ...at };
+      case 'shorthand_property_identifier': return { kind: 'name', name: this.textOf(node), shorthand: true, ...at };
       case 'member_expression': {
         const [object, name] = [child(node, 'object'), child(node, 'property')];
         if (!object || !name) return this.otherWithParts(node);
@@ -80,6 +82,8 @@ class JavaScriptLowering extends Lowering {
         const callee = child(node, 'function') ?? child(node, 'constructor');
         const list = child(node, 'arguments');
         if (!callee) return this.otherWithParts(node);
+        const method = child(callee, 'property');
+        if (list && method && repeating.has(this.textOf(method))) this.loops.push(spanOf(list));
         return { kind: 'call', callee: this.expression(callee), arguments: list ? this.lowerArguments(list) : [], ...at };
       }
       case 'array': case 'sequence_expression':
@@ -130,6 +134,7 @@ class JavaScriptLowering extends Lowering {
   }
 
   private lowerBranch(node: SyntaxNode): void {
+    if (node.type !== 'if_statement' && node.type !== 'switch_statement' && node.type !== 'try_statement') this.loops.push(spanOf(node));
     for (const one of node.children) {
       if (node.type === 'for_in_statement' && one.field === 'left') this.bindChanging(one);
       else if (one.type !== 'of' && one.type !== 'in') this.statement(one);
@@ -209,7 +214,7 @@ class JavaScriptLowering extends Lowering {
       const owner = isProperty ? enclosingClass(scope) : undefined;
       // `constructor(private width = 16)` stores it on the instance.
       if (owner) {
-        const stored: Expression = { kind: 'name', name: this.textOf(pattern), scope, start: pattern.start, end: pattern.end };
+        const stored: Expression = { kind: 'name', name: this.textOf(pattern), scope, start: pattern.end, end: pattern.end };
         this.bindAttribute(owner, { name: this.textOf(pattern), kind: 'value', value: stored, span: spanOf(pattern) });
       }
     } else if (pattern.type === 'rest_pattern') {

@@ -23,12 +23,14 @@ class PythonLowering extends Lowering {
         return;
       }
       case 'for_statement': return this.inBranch(node, () => {
-        const [left, right] = [child(node, 'left'), child(node, 'right')];
+        const [left, right, body] = [child(node, 'left'), child(node, 'right'), child(node, 'body')];
+        if (body) this.loops.push(spanOf(body));
         if (right) this.addStatement('expression', right, this.expression(right));
         if (left) this.bindChanging(left);
         node.children.filter((one) => one !== left && one !== right).forEach((one) => this.statement(one));
       });
       case 'if_statement': case 'while_statement': case 'try_statement': case 'match_statement':
+        if (node.type === 'while_statement') this.loops.push(spanOf(node));
         return this.inBranch(node, () => this.lowerChildren(node));
       case 'with_item': {
         const value = child(node, 'value');
@@ -159,6 +161,7 @@ class PythonLowering extends Lowering {
   private lowerComprehension(node: SyntaxNode): Expression {
     const scope = this.newScope('function', node);
     const parts: Expression[] = [];
+    this.loops.push(spanOf(node));
     this.inScope(scope, () => {
       for (const clause of node.children.filter((one) => one.type === 'for_in_clause')) {
         const left = child(clause, 'left');

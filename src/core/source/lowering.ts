@@ -9,6 +9,7 @@ const deepest = 400;
 export abstract class Lowering {
   readonly statements: Statement[] = [];
   readonly starImports: string[] = [];
+  protected readonly loops: Span[] = [];
   protected scope: Scope;
   private branch: number | undefined;
   private depth = 0;
@@ -22,7 +23,7 @@ export abstract class Lowering {
   program(root: SyntaxNode): Program {
     this.lowerChildren(root);
     this.statements.sort((a, b) => a.span.start - b.span.start);
-    return { text: this.text, root: this.root, statements: this.statements, starImports: this.starImports };
+    return { text: this.text, root: this.root, statements: this.statements, starImports: this.starImports, loops: this.loops };
   }
 
   protected abstract lowerStatement(node: SyntaxNode): void;

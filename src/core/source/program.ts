@@ -12,6 +12,8 @@ export interface Program {
   readonly statements: readonly Statement[];
   /** 'keras.layers' of `from keras.layers import *`. */
   readonly starImports: readonly string[];
+  /** What may run several times: bodies of loops, comprehensions, callbacks of `map`. */
+  readonly loops: readonly Span[];
 }
 
 /** A module, class or function. */
@@ -78,7 +80,12 @@ export interface StringNode extends Node {
   readonly content?: Span;
 }
 export interface ConstantNode extends Node { readonly kind: 'constant'; readonly value: boolean | null }
-export interface NameNode extends Node { readonly kind: 'name'; readonly name: string }
+export interface NameNode extends Node {
+  readonly kind: 'name';
+  readonly name: string;
+  /** Is key and value at once: `{ filters }`. */
+  readonly shorthand?: boolean;
+}
 export interface MemberNode extends Node { readonly kind: 'member'; readonly object: Expression; readonly name: string }
 export interface SubscriptNode extends Node { readonly kind: 'subscript'; readonly object: Expression; readonly index: Expression }
 export interface CallNode extends Node { readonly kind: 'call'; readonly callee: Expression; readonly arguments: readonly Argument[] }
