@@ -9,6 +9,8 @@ export interface LayersInput {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Tensors that came from Constant nodes: a single number among them is a setting, not a weight. */
   readonly constants: ReadonlySet<string>;
+  /** Nodes that the file does not name. */
+  readonly unnamed: ReadonlySet<string>;
   readonly outputs: readonly string[];
   readonly producer: string;
 }
@@ -170,12 +172,12 @@ class LayerMaker {
       counts.set(main.op, count + 1);
       const last = nodeSegments(main).at(-1) ?? main.op;
       const composite = module !== undefined && weights.length === 0 && modules[lowerBound(modules, `${module}.`)]?.startsWith(`${module}.`);
-      const own = ownName(main, this.input.producer);
+      const own = this.input.unnamed.has(main.name) ? undefined : ownName(main, this.input.producer);
       const candidates = [
         ...(module && !composite ? [module] : []),
         ...(module ? [`${module}/${last}`] : []),
         ...(own ? [own] : []),
-        ...main.outputs.filter(isTelling),
+        ...main.outputs.filter(isTelling).map(plainName),
         ...weights.filter(isTelling),
       ];
       names[index] = unique(candidates.find((name) => !taken.has(name)) ?? candidates[0] ?? `${main.op}_${count}`, taken);
@@ -264,6 +266,11 @@ function ownName(node: GraphNode, producer: string): string | undefined {
   const segments = name.split('/').filter((segment) => !/^StatefulPartitionedCall/.test(segment));
   const trimmed = segments.slice(0, -1).join('/');
   return trimmed || name;
+}
+
+/** A value's name as a layer's: `/head/Gemm_output_0` is head/Gemm. */
+function plainName(value: string): string {
+  return value.replace(/^\/+/, '').replace(/_output_\d+$/, '');
 }
 
 /** Whether a name tells a person something: not a number, not `onnx::Conv_139`. */

@@ -69,7 +69,7 @@ export async function readDraft(files: FileSet): Promise<GraphDraft> {
   const tensors = new Map([...reader.tensors].filter(([name]) => used.has(name)));
   const producer = [textOf(model, 'producer_name'), textOf(model, 'producer_version')].filter(Boolean).join(' ');
   const layered = layersOf({
-    nodes, tensors, producer, constants: new Set(reader.constants.keys()), outputs: outputs.map((output) => output.name),
+    nodes, tensors, producer, unnamed: reader.unnamed, constants: new Set(reader.constants.keys()), outputs: outputs.map((output) => output.name),
   });
   const origin: OnnxOrigin = {
     source, model, graph, opset, folded, siblings,
@@ -91,17 +91,16 @@ class GraphReader {
   readonly constants = new Map<string, ProtoRecord>();
   readonly nodes: GraphNode[] = [];
   readonly nodeRecords = new Map<string, ProtoRecord>();
+  readonly unnamed = new Set<string>();
   private readonly made = new Set<string>();
-  private readonly nodeNames: Set<string>;
+  private readonly nodeNames = new Set<string>();
 
   constructor(
     private readonly source: ByteSource,
     private readonly graph: ProtoMessage,
     private readonly siblings: ReadonlyMap<string, ByteSource | undefined>,
     private readonly fail: (cause: string, place?: string) => never,
-  ) {
-    this.nodeNames = new Set();
-  }
+  ) {}
 
   readInitializers(): void {
     if (recordsOf(this.graph, 'sparse_initializer').length) this.fail('the model has sparse weights, which Particlize does not read');
@@ -128,7 +127,9 @@ class GraphReader {
       if (!op) this.fail('a node does not say which operator it is', `byte ${record.start}`);
       const count = counts.get(op) ?? 0;
       counts.set(op, count + 1);
-      const name = unique(textOf(message, 'name') || `${op}_${count}`, this.nodeNames);
+      const given = textOf(message, 'name');
+      const name = unique(given || `${op}_${count}`, this.nodeNames);
+      if (!given) this.unnamed.add(name);
       const domain = textOf(message, 'domain');
       const node = {
         name, op, domain: domain === 'ai.onnx' ? '' : domain,

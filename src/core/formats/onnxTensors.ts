@@ -57,6 +57,11 @@ export function tensorOfProto(
     if (length !== sizeBytes) fail(`${length} bytes do not make ${dtype} of shape [${shape.join(', ')}]`);
     return { tensor: stored(source, raw.bodyStart) };
   }
+  // A packed float field holds the very bytes that raw_data would.
+  const [packed, ...more] = dtype === 'float32' || dtype === 'float64' ? recordsOf(message, typedField(dtype)) : [];
+  if (packed && more.length === 0 && packed.bodyStart > packed.start && packed.end - packed.bodyStart === sizeBytes) {
+    return { tensor: stored(source, packed.bodyStart) };
+  }
   return { tensor: typedTensor(source, message, name, dtype, shape, fail) };
 }
 

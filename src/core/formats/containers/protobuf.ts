@@ -143,7 +143,7 @@ export function wireOf(type: ScalarType | ProtoType): number {
 }
 
 /** Messages up to this size are read in one go, and so is what lies between two larger ones. */
-const windowBytes = 32 * 1024;
+const windowBytes = 8 * 1024;
 /** A tag, a length and the beginning of a number are never longer. */
 const headBytes = 20;
 
