@@ -5,7 +5,7 @@ import { parseRecipe, type Recipe } from '../core/data/recipe';
 import { ParticlizeError } from '../core/graph/errors';
 import type { ModelGraph } from '../core/graph/modelGraph';
 import type { ByteSource } from '../core/graph/byteSource';
-import { widthOf } from '../core/evaluate/metrics';
+import { decidingOutput, widthOf } from '../core/evaluate/metrics';
 import { fileSource } from './files';
 import type { RecipeMatch } from './protocol';
 
@@ -31,7 +31,7 @@ export async function openRecipe(file: string): Promise<OpenedRecipe> {
 /** The samples of a recipe for a model. */
 export async function loadRecipe(file: string, graph: ModelGraph, options: Omit<LoadOptions, 'classCount'>): Promise<LoadedDataset> {
   const { recipe, files } = await openRecipe(file);
-  return loadDataset(recipe, files, graph.inputs, { ...options, classCount: widthOf(graph) });
+  return loadDataset(recipe, files, graph.inputs, { ...options, classCount: widthOf(decidingOutput(graph, recipe)) });
 }
 
 /** Recipes beside the model and in the folder above, those that fit first. */

@@ -144,7 +144,7 @@ async function openCut(
 ): Promise<Cut> {
   const { graph } = model;
   const acts = actsBefore(model, group, output);
-  const consumer = acts === group.acts && model.fixedBatch === undefined ? onlyConsumer(model, group) : undefined;
+  const consumer = acts === group.acts && model.fixedBatch === undefined ? onlyConsumer(model, group, output) : undefined;
   const cutValues = consumer ? [consumer.rule.output] : acts.map(({ value }) => value);
   const suffix = suffixOf(graph, cutValues, output);
   const each = bytesPerSample(graph, [...suffix.values, ...suffix.frontier, ...cutValues, ...cutValues]);
@@ -194,9 +194,9 @@ async function withoutTerms(terms: ContributionProgram, known: ReadonlyMap<strin
 }
 
 /** The one linear operator that reads the particles, when nothing else does and its terms can be told apart. */
-function onlyConsumer({ graph }: BatchModel, group: ParticleGroup): LinearConsumer | undefined {
+function onlyConsumer({ graph }: BatchModel, group: ParticleGroup, output: string): LinearConsumer | undefined {
   if (group.acts.length !== 1) return undefined;
-  const { linear, complete } = consumersOf(graph, group);
+  const { linear, complete } = consumersOf(graph, group, output);
   return complete && linear.length === 1 && hasContributions(linear[0]!) ? linear[0] : undefined;
 }
 

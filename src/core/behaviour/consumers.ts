@@ -19,9 +19,12 @@ export interface Consumers {
   readonly complete: boolean;
 }
 
-/** The linear operators right behind the places where a group acts, through operators that only rearrange. */
-export function consumersOf(graph: ModelGraph, group: ParticleGroup): Consumers {
-  const walk = new Walk(graph);
+/**
+ * The linear operators right behind the places where a group acts, through operators that only rearrange. `judged`: an
+ * output that counts as a reader too.
+ */
+export function consumersOf(graph: ModelGraph, group: ParticleGroup, judged?: string): Consumers {
+  const walk = new Walk(graph, judged);
   for (const act of group.acts) walk.from(act, particleIndices(graph, act, group.count));
   return { linear: walk.linear, complete: walk.complete };
 }
@@ -39,14 +42,11 @@ const rearranging = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Tran
 class Walk {
   readonly linear: LinearConsumer[] = [];
   complete = true;
-  private readonly outputs: ReadonlySet<string>;
 
-  constructor(private readonly graph: ModelGraph) {
-    this.outputs = new Set(graph.outputs.map(({ name }) => name));
-  }
+  constructor(private readonly graph: ModelGraph, private readonly judged: string | undefined) {}
 
   from(at: AxisRef, indices: readonly (readonly number[])[] | undefined): void {
-    if (!indices || this.outputs.has(at.value)) {
+    if (!indices || at.value === this.judged) {
       this.complete = false;
       return;
     }

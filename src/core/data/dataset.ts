@@ -11,6 +11,10 @@ export interface Dataset {
   readonly synthetic: boolean;
   /** Class names for classification, in the order of the logits. */
   readonly classes?: readonly string[];
+  /** The model's output that is judged, when the recipe names one. */
+  readonly output?: string;
+  /** The metric that decides, when the recipe names one. */
+  readonly metric?: string;
   /** Inputs of samples [from, to) by model input name; first axis is the sample. */
   inputs(from: number, to: number): Promise<Map<string, NdArray>>;
   /** Class index or target of samples [from, to); undefined when the recipe has no labels. */

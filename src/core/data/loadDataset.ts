@@ -62,7 +62,7 @@ export async function loadDataset(
   }
   const classes = recipe.classes ?? labels?.categories ?? numbered(options.classCount, recipe);
   const dataset: Dataset = {
-    title: recipe.title, task: recipe.task, count: to - from, seed: recipe.seed, synthetic: false, classes,
+    title: recipe.title, task: recipe.task, count: to - from, seed: recipe.seed, synthetic: false, classes, output: recipe.output, metric: recipe.metric,
     async inputs(start, stop) {
       const entries = inputs.map(async ({ model, array, fit }) =>
         [model.name, applyFit(await array.rows(from + start, from + stop), fit)] as const);

@@ -15,6 +15,8 @@ export interface Recipe {
   /** Rows [from, to) by split name. */
   readonly split: Readonly<Record<string, readonly [number, number]>>;
   readonly classes?: readonly string[];
+  /** The model's output that is judged; found by itself when absent. */
+  readonly output?: string;
   /** Decisive metric; by task when absent. */
   readonly metric?: string;
   readonly seed: number;
@@ -43,7 +45,7 @@ export const taskKinds: readonly TaskKind[] = ['classification', 'regression', '
 /** Reads a recipe. Throws a ParticlizeError naming the file, the place in it and what is wrong there. */
 export function parseRecipe(text: string, file: string): Recipe {
   const root = new Place(file, '', parseJson(text, file));
-  root.only(['$schema', 'title', 'task', 'data', 'inputs', 'labels', 'split', 'classes', 'metric', 'seed', 'comment', 'source', 'licence']);
+  root.only(['$schema', 'title', 'task', 'data', 'inputs', 'labels', 'split', 'classes', 'output', 'metric', 'seed', 'comment', 'source', 'licence']);
   const data = root.required('data').entries((place) => place.text());
   if (Object.keys(data).length === 0) root.required('data').fail('it names no data file');
   const inputs = root.required('inputs').entries((place) => parseInput(place, data));
@@ -58,6 +60,7 @@ export function parseRecipe(text: string, file: string): Recipe {
     labels: labels && { from: parseFrom(labels.required('from'), data) },
     split: root.optional('split')?.entries(parseRange) ?? {},
     classes: root.optional('classes')?.list((place) => place.text()),
+    output: root.optional('output')?.text(),
     metric: root.optional('metric')?.text(),
     seed: root.optional('seed')?.whole() ?? 0,
   };

@@ -1,5 +1,6 @@
+import { readsOf } from '../graph/attributes';
 import { ParticlizeError } from '../graph/errors';
-import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
+import { indexOf, type GraphNode, type ModelGraph, type ValueInfo } from '../graph/modelGraph';
 import { asFloat32 } from '../graph/numeric';
 import type { NdArray } from '../graph/tensor';
 import type { Dataset, TaskKind } from '../data/dataset';
@@ -28,22 +29,48 @@ export interface Targets {
 }
 
 /** Rejects what cannot be measured with a ParticlizeError that says why. */
-export function objectiveFor(graph: ModelGraph, data: Pick<Dataset, 'task' | 'title'>): Objective {
-  const output = graph.outputs[0];
-  if (!output) throw new ParticlizeError({ file: data.title, cause: 'the model has no output to evaluate' });
+export function objectiveFor(graph: ModelGraph, data: Pick<Dataset, 'task' | 'title' | 'classes' | 'output' | 'metric'>): Objective {
+  const output = decidingOutput(graph, data);
   const make = makers[data.task];
   if (!make) {
     throw new ParticlizeError({ file: data.title, place: 'task', cause: `models for ${data.task} cannot be evaluated yet` });
   }
-  const ending = closingActivation(graph, output.name);
-  const outputs = widthOf(graph);
-  return make(ending, outputs, output.name);
+  const objective = make(closingActivation(graph, output.name), widthOf(output), output.name);
+  if (data.metric === undefined || data.metric === objective.decisive.name) return objective;
+  const known = Object.keys(objective.finish(new Float64Array(objective.sums), 1).metrics);
+  if (known.includes(data.metric)) return { ...objective, decisive: { ...objective.decisive, name: data.metric } };
+  throw new ParticlizeError({ file: data.title, place: 'metric', cause: `there is no metric '${data.metric}' for ${data.task}`, action: `There are ${known.join(', ')}` });
+}
+
+/**
+ * The output that is judged: the one that the recipe names; else of those that no other output is made from (some models
+ * give every layer's result) the one with as many numbers as there are classes; else the first.
+ */
+export function decidingOutput(graph: ModelGraph, { title, output, classes }: Pick<Dataset, 'title' | 'output' | 'classes'>): ValueInfo {
+  const names = graph.outputs.map(({ name }) => name);
+  if (output !== undefined) {
+    const named = graph.outputs.find(({ name }) => name === output);
+    if (named) return named;
+    throw new ParticlizeError({ file: title, place: 'output', cause: `the model has no output '${output}'`, action: `Its outputs are ${names.join(', ')}` });
+  }
+  if (!graph.outputs.length) throw new ParticlizeError({ file: title, cause: 'the model has no output to evaluate' });
+  if (graph.outputs.length === 1) return graph.outputs[0]!;
+  const used = new Set<string>();
+  const open = [...names];
+  const { producer } = indexOf(graph);
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    for (const read of readsOf(producer.get(name) ?? { inputs: [], attributes: {} })) {
+      if (!used.has(read)) open.push(read);
+      used.add(read);
+    }
+  }
+  const last = graph.outputs.filter(({ name }) => !used.has(name));
+  return last.find((info) => widthOf(info) === classes?.length) ?? last[0] ?? graph.outputs[0]!;
 }
 
 /** Numbers that the model gives for one sample, when the file says so. */
-export function widthOf(graph: ModelGraph): number | undefined {
-  const shape = graph.outputs[0]?.shape?.slice(1);
-  return shape?.reduce<number | undefined>((product, dim) => (product === undefined || dim === null ? undefined : product * dim), 1);
+export function widthOf({ shape }: ValueInfo): number | undefined {
+  return shape?.slice(1).reduce<number | undefined>((product, dim) => (product === undefined || dim === null ? undefined : product * dim), 1);
 }
 
 /** The targets of samples [from, to). */

@@ -56,7 +56,7 @@ export function withAttributes(
 }
 
 /** Values that a node reads, those captured by its nested graphs included; absent optional inputs left out. */
-export function readsOf(node: GraphNode): readonly string[] {
+export function readsOf(node: Pick<GraphNode, 'inputs' | 'attributes'>): readonly string[] {
   const captures = Object.values(node.attributes).flatMap((attribute) =>
     attribute.type === 'graph' ? attribute.captures : []);
   return [...node.inputs.filter(Boolean), ...captures];

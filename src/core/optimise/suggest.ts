@@ -32,14 +32,19 @@ const keptShare = 0.1;
 /** Outputs that change by less than this, relative to the largest one, count as the same: the engine's own rounding. */
 const sameOutput = 1e-5;
 
+/** More tries than this to fit in what bisection left over are not worth their time. */
+const mostFillTries = 40;
+
 /**
- * What may be removed within a drop: particles are ranked by exact ablation, and the largest set is sought by bisection whose
- * *joint* removal, measured with all of them switched off, stays within it. One suggestion a layer, one over all layers and
- * one of what does nothing at all. Predicted sizes are those of the really operated model.
+ * What may be removed within a drop: particles are ranked by exact ablation in several ways (their removals do not simply
+ * add up), and for each the longest run is sought by bisection whose *joint* removal, measured with all of them switched
+ * off, stays within it; the cheapest model wins. One suggestion a layer, one over all layers and one of what does nothing at
+ * all. Predicted sizes are those of the really operated model.
  */
 export async function suggest(context: BehaviourContext, { maxDrop, target }: SuggestOptions): Promise<Suggestions> {
   const { graph, table, engine, data, task } = context;
-  const missing = ablation.columns.map(({ name }) => name).filter((name) => !coversAll(context, name));
+  const missing = ablation.columns.map(({ name }) => name).filter((name) => !isThere(context, name, true));
+  if (!isThere(context, 'contribution', false)) missing.push('contribution');
   if (missing.length) await addBehaviour({ ...context, layers: undefined }, new Set(missing));
   const masked = await openMasked(context);
   try {
@@ -60,7 +65,7 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
     task?.progress?.(groups.length + 1, groups.length + 2, 'What does nothing at all');
     const idle = await search.idle(groups);
     return {
-      baseline: evaluation(objective, score, { graph, engine, data }),
+      baseline: evaluation(objective, { loss: score.loss, metrics: score.metrics }, { graph, engine, data }),
       suggestions: [whole, idle, ...suggestions.sort((one, two) => one.predicted.macs - two.predicted.macs)].filter((one) => one !== undefined),
       refusals: [...verdicts.values()].filter((refusal) => refusal !== undefined),
     };
@@ -69,55 +74,65 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
   }
 }
 
-function coversAll({ table, data }: BehaviourContext, name: string): boolean {
+/** Whether a column was computed on these samples, for every particle when `whole`. */
+function isThere({ table, data }: BehaviourContext, name: string, whole: boolean): boolean {
   const column = table.column(name);
-  const { provenance } = column ?? {};
-  return column !== undefined && provenance!.data === data.title && provenance!.samples === data.count
-    && !column.values.some((value) => Number.isNaN(value));
+  if (!column || column.provenance.data !== data.title || column.provenance.samples !== data.count) return false;
+  return !whole || !column.values.some((value) => Number.isNaN(value));
 }
 
 class Search {
-  private readonly lossChange: Float32Array;
   private readonly outputChange: Float32Array;
+  private readonly measures: readonly Measure[];
+  private readonly costs = new Map<ParticleGroup, number>();
 
   constructor(
     private readonly context: BehaviourContext, private readonly masked: MaskedModel, private readonly before: Score,
     private readonly maxDrop: number, private readonly decisive: Evaluation['decisive'],
   ) {
     const { table } = context;
-    this.lossChange = table.column('ablationLossChange')!.values;
+    const lossChange = table.column('ablationLossChange')!.values;
     this.outputChange = table.column('ablationOutputChange')!.values;
+    const contribution = table.column('contribution')?.values;
+    this.measures = [
+      { words: 'the change of loss without each', of: (row) => lossChange[row]! },
+      // A particle that harms alone may be needed once others are gone.
+      { words: 'the size of the change of loss without each', of: (row) => Math.abs(lossChange[row]!) },
+      { words: 'the largest change of an output without each', of: (row) => this.outputChange[row]! },
+      ...(contribution ? [{ words: 'their contributions', of: (row: number) => contribution[row]! }] : []),
+    ];
   }
 
   async layer(group: ParticleGroup): Promise<Suggestion | undefined> {
-    const ranked = this.rank(rowsOf(group), () => 1);
-    const found = await this.largest(ranked, ranked.length - leastKept(group));
+    const found = await this.largest(this.measures.map((measure) => ({ measure, rows: this.withinLayers(rank(rowsOf(group), measure.of)) })));
     if (!found) return undefined;
-    const { rows, score } = found;
+    const { rows, score, measure } = found;
     return this.suggestion({
       id: `remove:${group.layer}`, rows, score,
       title: `Remove ${rows.length} of ${group.count} ${group.kind}s of ${group.layer}`,
-      evidence: `The ${rows.length} ${group.kind}s of ${group.layer} that the model misses least, by exact ablation; ${this.jointly(score)}`,
+      evidence: `The ${rows.length} ${group.kind}s of ${group.layer} that the model misses least by ${measure.words}; ${this.jointly(score)}`,
     });
   }
 
-  /** Over all layers, ranked by what a particle is worth for what it costs. */
+  /** Over all layers, ranked by what a particle is worth, and by that for what it costs. */
   async whole(groups: readonly ParticleGroup[], target: SuggestOptions['target']): Promise<Suggestion | undefined> {
-    const { graph } = this.context;
-    const total = modelCost(graph);
-    const costs = new Map(groups.map((group) => [group, this.costEach(group, total)]));
-    const cost = (row: number): number => costs.get(this.context.table.groupOf(row))!;
-    const ranked = this.withinLayers(this.rank(groups.flatMap(rowsOf), cost));
-    const found = await this.largest(ranked, ranked.length);
-    if (!found) return undefined;
+    const rows = groups.flatMap(rowsOf);
+    const rankings = this.measures.flatMap((measure) => [
+      { measure, rows: this.withinLayers(rank(rows, measure.of)) },
+      { measure, rows: this.withinLayers(rank(rows, (row) => measure.of(row) / this.costOf(row))) },
+    ]);
+    const run = await this.largest(rankings);
+    if (!run) return undefined;
+    const found = await this.fill(run);
+    const total = modelCost(this.context.graph);
     const met = target && await this.smallest(found.rows, target, total);
-    const rows = met ? met.rows : found.rows;
-    const score = met ? await this.masked.evaluate(rows) : found.score;
-    const layers = new Set(rows.map((row) => this.context.table.groupOf(row).layer));
+    const chosen = met ? met.rows : found.rows;
+    const score = met ? await this.masked.evaluate(chosen) : found.score;
+    const layers = new Set(chosen.map((row) => this.context.table.groupOf(row).layer));
     return this.suggestion({
-      id: 'remove:*', rows, score,
-      title: `Remove ${rows.length} particles of ${layers.size} layers`,
-      evidence: `Particles that the model misses least for what they cost, by exact ablation, over ${layers.size} layers; ${this.jointly(score)}`
+      id: 'remove:*', rows: chosen, score,
+      title: `Remove ${chosen.length} particles of ${layers.size === 1 ? 'one layer' : `${layers.size} layers`}`,
+      evidence: `Those that the model misses least by ${run.measure.words}; ${this.jointly(score)}`
         + (!target ? '' : met?.reached ? '; this reaches the target' : '; the target cannot be reached within the accepted drop'),
     });
   }
@@ -136,15 +151,6 @@ class Search {
     });
   }
 
-  private rank(rows: readonly number[], cost: (row: number) => number): number[] {
-    const key = (row: number): number => {
-      const change = this.lossChange[row]!;
-      // What helps when it goes comes first; else least loss for the cost.
-      return change <= 0 ? change : change / cost(row);
-    };
-    return rows.filter((row) => !Number.isNaN(this.lossChange[row]!)).sort((one, two) => key(one) - key(two) || one - two);
-  }
-
   /** Rows in the same order, without those that would empty a layer. */
   private withinLayers(rows: readonly number[]): number[] {
     const { table } = this.context;
@@ -158,8 +164,36 @@ class Search {
     });
   }
 
-  private largest(ranked: readonly number[], most: number): Promise<Found | undefined> {
-    return this.bisect(ranked, most, (score) => this.drop(score) <= this.maxDrop + 1e-9);
+  /** The run that saves most over all rankings. */
+  private async largest(rankings: readonly Ranking[]): Promise<(Found & { readonly measure: Measure; readonly ranking: readonly number[] }) | undefined> {
+    let best: (Found & { measure: Measure; ranking: readonly number[]; saved: number }) | undefined;
+    for (const { measure, rows } of rankings) {
+      const found = await this.bisect(rows, rows.length, (score) => this.passes(score));
+      if (!found) continue;
+      const saved = found.rows.reduce((sum, row) => sum + this.costOf(row), 0);
+      if (!best || saved > best.saved) best = { ...found, measure, ranking: rows, saved };
+    }
+    return best;
+  }
+
+  /** Goes on behind a run, by pieces that are halved when they do not fit. */
+  private async fill({ rows, score, ranking }: Found & { readonly ranking: readonly number[] }): Promise<Found> {
+    const open = [ranking.slice(rows.length)];
+    let found: Found = { rows, score };
+    for (let tries = 0; open.length && tries < mostFillTries; tries++) {
+      throwIfCancelled(this.context.task);
+      const piece = open.shift()!;
+      if (!piece.length) continue;
+      const more = [...found.rows, ...piece];
+      const next = await this.masked.evaluate(more);
+      if (this.passes(next)) {
+        found = { rows: more, score: next };
+      } else if (piece.length > 1) {
+        const middle = Math.ceil(piece.length / 2);
+        open.unshift(piece.slice(0, middle), piece.slice(middle));
+      }
+    }
+    return found;
   }
 
   /** The longest run of the ranking that passes, supposing that what passes with more passes with less. */
@@ -201,8 +235,17 @@ class Search {
     return { rows: rows.slice(0, high), reached: true };
   }
 
-  private costEach(group: ParticleGroup, total: { macs: number; parameters: number }): number {
+  /** Share of the model's multiply-accumulates plus that of its parameters, as far as the layer's own go. */
+  private costOf(row: number): number {
+    const group = this.context.table.groupOf(row);
+    let cost = this.costs.get(group);
+    if (cost === undefined) this.costs.set(group, (cost = this.costEach(group)));
+    return cost;
+  }
+
+  private costEach(group: ParticleGroup): number {
     const { graph } = this.context;
+    const total = modelCost(graph);
     const node = indexOf(graph).producer.get(group.producer.value);
     const layer = indexOf(graph).layer.get(node?.layer ?? group.layer);
     if (!layer) return 1;
@@ -236,6 +279,10 @@ class Search {
     return { parameters, macs, bytes };
   }
 
+  private passes(score: Score): boolean {
+    return this.drop(score) <= this.maxDrop + 1e-9;
+  }
+
   private drop(score: Score): number {
     const { name, higherIsBetter } = this.decisive;
     const change = score.metrics[name]! - this.before.metrics[name]!;
@@ -249,11 +296,26 @@ class Search {
   }
 }
 
+/** What a particle is worth; small is little. */
+interface Measure {
+  readonly words: string;
+  of(row: number): number;
+}
+
+interface Ranking {
+  readonly measure: Measure;
+  readonly rows: readonly number[];
+}
+
 type MaskedScore = Awaited<ReturnType<MaskedModel['evaluate']>>;
 
 interface Found {
   readonly rows: readonly number[];
   readonly score: MaskedScore;
+}
+
+function rank(rows: readonly number[], worth: (row: number) => number): number[] {
+  return rows.filter((row) => !Number.isNaN(worth(row))).sort((one, two) => worth(one) - worth(two) || one - two);
 }
 
 function rowsOf(group: ParticleGroup): number[] {
