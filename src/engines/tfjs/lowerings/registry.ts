@@ -1,0 +1,46 @@
+import type { GraphNode } from '../../../core/graph/modelGraph';
+import type { Lowering, LoweringFamily } from '../loweringContext';
+import { activations } from './activations';
+import { convolution } from './convolution';
+import { dense } from './dense';
+import { elementwise } from './elementwise';
+import { gather } from './gather';
+import { join } from './join';
+import { normalisation } from './normalisation';
+import { pad } from './pad';
+import { pooling } from './pooling';
+import { reductions } from './reductions';
+import { resample } from './resample';
+import { reshape } from './reshape';
+import { shapeArithmetic } from './shapeArithmetic';
+import { softmax } from './softmax';
+
+/** Every operator family that TensorFlow.js runs; a new one is one file and one line here. */
+const families: readonly LoweringFamily[] = [
+  activations,
+  convolution,
+  dense,
+  elementwise,
+  gather,
+  join,
+  normalisation,
+  pad,
+  pooling,
+  reductions,
+  resample,
+  reshape,
+  shapeArithmetic,
+  softmax,
+];
+
+const byOperator = new Map<string, LoweringFamily>(
+  families.flatMap((family) => Object.keys(family.lowerings).map((op) => [op, family] as const)),
+);
+
+export function familyOfNode({ op, domain }: GraphNode): LoweringFamily | undefined {
+  return domain === '' || domain === 'ai.onnx' ? byOperator.get(op) : undefined;
+}
+
+export function loweringOf(node: GraphNode): Lowering | undefined {
+  return familyOfNode(node)?.lowerings[node.op];
+}
