@@ -1,4 +1,4 @@
-import type { ActivationFunction } from 'vscode-notebook-renderer';
+import type { RendererApi } from 'vscode-notebook-renderer';
 import { charts } from '../../src/core/charts/registry';
 import { formatNumber } from '../../src/core/charts/numberFormat';
 import { particleName } from '../../src/core/charts/particleLayers';
@@ -18,7 +18,7 @@ import sharedCss from '../shared/shared.css' with { type: 'text' };
 import css from './renderer.css' with { type: 'text' };
 
 /** Draws outputs of MIME type application/vnd.particlize.v1+json in a notebook. */
-export const activate: ActivationFunction = () => {
+export function activate(): RendererApi {
   const outputs = new Map<string, () => void>();
   const dispose = (id: string) => {
     outputs.get(id)?.();
@@ -42,7 +42,7 @@ export const activate: ActivationFunction = () => {
       else dispose(id);
     },
   };
-};
+}
 
 let sheet: CSSStyleSheet | undefined;
 

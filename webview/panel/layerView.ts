@@ -1,7 +1,9 @@
-import type { LayerSummary } from '../../src/compute/protocol';
+import type { ColumnData, LayerSummary } from '../../src/compute/protocol';
 import { charts } from '../../src/core/charts/registry';
 import { formatCount } from '../../src/core/charts/numberFormat';
+import type { ParticleLayer } from '../../src/core/charts/particleLayers';
 import { fill, h } from '../shared/dom';
+import { extent } from '../shared/picture';
 import { strings } from '../shared/strings';
 import { VegaHost } from '../shared/vegaHost';
 import { activationMaps } from './activationMaps';
@@ -77,6 +79,15 @@ function layerHead({ store, client }: PanelContext, layer: LayerSummary, linked:
   );
 }
 
+/** The column to hold against another at first: the last one (behaviour, where there is some) that differs in the layer. */
+function telling(columns: readonly ColumnData[], layer: ParticleLayer, except: ColumnData | undefined): ColumnData | undefined {
+  const varies = ({ values }: ColumnData) => {
+    const { min, max } = extent(values.subarray(layer.firstRow, layer.firstRow + layer.count));
+    return max > min;
+  };
+  return columns.filter((column) => column !== except && varies(column)).pop() ?? except;
+}
+
 /** The map's column as a distribution, and any column against another; points can be clicked. */
 function layerCharts({ store, client, tooltip }: PanelContext, layer: LayerSummary): View {
   const particles = layer.particles!;
@@ -104,7 +115,7 @@ function layerCharts({ store, client, tooltip }: PanelContext, layer: LayerSumma
       const { columns, theme, selection } = state;
       const usable = [...columns.values()].filter((column) => column.refersTo === undefined && column.scale !== 'categorical');
       const across = columns.get(state.scatterX) ?? columns.get(state.column) ?? usable[0];
-      const up = columns.get(state.scatterY) ?? usable.filter((column) => column !== across).pop() ?? across;
+      const up = columns.get(state.scatterY) ?? telling(usable, mine[0]!, across);
       if (!across || !up) return;
       x.show(columns, across.name);
       y.show(columns, up.name);

@@ -15,7 +15,8 @@ export function weightImages({ store, client }: PanelContext, layer: LayerSummar
   const channelId = uniqueId('channel');
   const select = h('select', { id: channelId, on: { change: () => store.set({ channel: Number(select.value) }) } });
   const field = h('div', { class: 'field inline', hidden: true }, h('label', { htmlFor: channelId }, strings.inputChannel), select);
-  const heading = particles.kind === 'kernel' ? strings.kernels : strings.weights;
+  const heading = particles.kind !== 'kernel' ? strings.weights : only === undefined ? strings.kernels : strings.kernel;
+  const pageSize = particles.kind === 'kernel' ? 64 : 24;
   const element = h('section', { class: 'block' }, h('div', { class: 'block-head' }, h('h3', {}, heading), field), body);
   let loaded: ArrayData | undefined;
   let disposed = false;
@@ -77,8 +78,6 @@ export function weightImages({ store, client }: PanelContext, layer: LayerSummar
     },
   };
 }
-
-const pageSize = 64;
 
 /** A failed request with a way to try again. */
 export function failure(error: unknown, retry: () => void): HTMLElement {

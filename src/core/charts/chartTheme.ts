@@ -60,7 +60,7 @@ export function vegaConfig(theme: ChartTheme): Config {
       symbolSize: 80,
       offset: 4,
     },
-    bar: { color: accent, cornerRadiusEnd: 2 },
+    bar: { color: accent },
     point: { color: accent, filled: true, size: 36, opacity: 0.8 },
     tick: { color: foreground },
     rule: { color: muted },

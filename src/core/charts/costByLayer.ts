@@ -49,7 +49,7 @@ export const costByLayer: Chart<CostByLayerInput> = {
           // A fixed step keeps bars equally thick however many layers there are.
           height: { step: measures.length > 2 ? 9 : 11 },
           autosize: { type: 'fit-x', contains: 'padding' },
-          mark: { type: 'bar', height: { band: 0.9 } },
+          mark: { type: 'bar', height: { band: 0.9 }, cornerRadiusEnd: 2 },
           encoding: {
             x: { field: 'share', type: 'quantitative', title: null, axis: { format: '.0%', grid: true, tickCount: 5 } },
             y: { field: 'layer', type: 'nominal', sort: null, title: null, axis: { labelLimit: 160 }, scale: { paddingInner: 0.25 } },

@@ -30,7 +30,7 @@ export const distribution: Chart<DistributionInput> = {
           data: { values: bars },
           mark: { type: 'bar', tooltip: true, binSpacing: 1 },
           encoding: {
-            x: { field: 'from', type: 'quantitative', bin: { binned: true }, title: axis, axis: { grid: false, tickCount: 6 } },
+            x: { field: 'from', type: 'quantitative', bin: 'binned', scale: { zero: false, nice: false, padding: 2 }, title: axis, axis: { grid: false, tickCount: 6 } },
             x2: { field: 'to' },
             y: { field: 'count', type: 'quantitative', stack: 'zero', title: 'Particles', axis: { grid: true, tickMinStep: 1, tickCount: 4 } },
             ...(several

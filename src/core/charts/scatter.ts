@@ -1,4 +1,4 @@
-import { axisTitle, chartSpec, grouped, thinOut, type Chart, type ChartColumn } from './chart';
+import { axisFormat, axisTitle, chartSpec, grouped, thinOut, type Chart, type ChartColumn } from './chart';
 import { layerIndexAt, particleName, type ParticleLayer } from './particleLayers';
 
 export interface ScatterInput {
@@ -45,8 +45,8 @@ export const scatter: Chart<ScatterInput> = {
           data: { values },
           mark: { type: 'point', filled: true, cursor: 'pointer', strokeWidth: 2 },
           encoding: {
-            x: { field: 'x', type: 'quantitative', title: axisTitle(x), scale: { zero: false, nice: true }, axis: { grid: true, tickCount: 5 } },
-            y: { field: 'y', type: 'quantitative', title: axisTitle(y), scale: { zero: false, nice: true }, axis: { grid: true, tickCount: 5 } },
+            x: { field: 'x', type: 'quantitative', title: axisTitle(x), scale: { zero: false, nice: true }, axis: { grid: true, tickCount: 5, format: axisFormat(values.map((point) => point.x)) } },
+            y: { field: 'y', type: 'quantitative', title: axisTitle(y), scale: { zero: false, nice: true }, axis: { grid: true, tickCount: 5, format: axisFormat(values.map((point) => point.y)) } },
             ...(several ? { color: { field: 'layer', type: 'nominal', title: null, sort: names } } : {}),
             stroke: { condition: { test: 'datum.selected', value: ring }, value: null },
             size: { condition: { test: 'datum.selected', value: 90 }, value: 36 },

@@ -34,7 +34,9 @@ const blockGap = 10;
 /** Layers one below the other, their particles in lines that wrap at `width`. Many particles get small cells. */
 export function layOut(layers: readonly ParticleLayer[], width: number): Layout {
   const total = layers.reduce((sum, layer) => sum + layer.count, 0);
-  const cell = total <= 400 ? 22 : total <= 2000 ? 16 : total <= 12_000 ? 11 : total <= 60_000 ? 7 : 4;
+  // Few enough to be looked at one by one: as large as lets 32 stand in a line.
+  const roomy = Math.max(14, Math.min(24, Math.floor(width / 32)));
+  const cell = total <= 400 ? roomy : total <= 2000 ? 16 : total <= 12_000 ? 11 : total <= 60_000 ? 7 : 4;
   const fits = Math.max(1, Math.floor(width / cell));
   // Widths of layers are mostly multiples of 8: lines that are too line up from layer to layer.
   const columns = fits >= 16 ? fits - (fits % 8) : fits;

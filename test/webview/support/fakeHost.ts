@@ -1,0 +1,78 @@
+import type { HostMethods, PanelEvent, PanelRequest, PanelSnapshot } from '../../../src/compute/panelProtocol';
+import type { ActivationData, ArrayData } from '../../../src/compute/protocol';
+
+/**
+ * Stands in for VS Code in the page: answers the panel's calls from data that the test put on `window.fakeData`, and
+ * records them. Tests steer it through `window.fakeHost`.
+ */
+export interface FakeData {
+  snapshot: PanelSnapshot | undefined;
+  weights: Record<string, ArrayData>;
+  activations: Record<string, ActivationData>;
+  state?: unknown;
+  /** Methods that fail with this sentence from the start. */
+  failing?: Record<string, string>;
+}
+
+export interface FakeHost {
+  readonly received: PanelRequest[];
+  /** Methods that fail with this sentence from now on. */
+  readonly failing: Record<string, string>;
+  state: unknown;
+  push(event: PanelEvent): void;
+}
+
+declare global {
+  interface Window {
+    fakeData: FakeData;
+    fakeHost: FakeHost;
+    /** Reads what `packed` wrote. */
+    unpacked: (text: string) => unknown;
+    acquireVsCodeApi: () => { postMessage(message: PanelRequest): void; getState(): unknown; setState(state: unknown): void };
+  }
+}
+
+const host: FakeHost = {
+  received: [],
+  failing: { ...window.fakeData.failing },
+  state: undefined,
+  push: (event) => window.postMessage(event, '*'),
+};
+window.fakeHost = host;
+window.acquireVsCodeApi = () => ({
+  postMessage: (message) => {
+    host.received.push(message);
+    // Structured cloning, as between processes: what cannot be cloned fails here too.
+    void answer(structuredClone(message));
+  },
+  getState: () => window.fakeData.state,
+  setState: (state) => (host.state = structuredClone(state)),
+});
+
+async function answer(message: PanelRequest): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const failure = host.failing[message.method];
+  if (failure !== undefined) {
+    host.push({ kind: 'error', id: message.id, message: failure });
+    return;
+  }
+  host.push({ kind: 'result', id: message.id, result: result(message) });
+}
+
+function result(message: PanelRequest): unknown {
+  const { snapshot, weights, activations } = window.fakeData;
+  if (message.kind === 'host') {
+    const results: Partial<Record<keyof HostMethods, unknown>> = {
+      snapshot,
+      goToDefinition: { found: true },
+      applySuggestions: { applied: true, message: 'Applied: digits.small.onnx and digits_torch.py were written.' },
+      saveFile: {},
+    };
+    return results[message.method] ?? null;
+  }
+  const params = message.params as { layer: string; from: number; to: number };
+  if (message.method === 'activations') return activations[params.layer];
+  const { shape, values } = weights[params.layer] ?? { shape: [1, 1], values: new Float32Array(1) };
+  const one = values.length / shape[0]!;
+  return { shape: [params.to - params.from, ...shape.slice(1)], values: values.slice(params.from * one, params.to * one) };
+}
