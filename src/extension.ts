@@ -1,4 +1,4 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { registerCommands } from './host/commands/registerCommands';
 import { registerDiscovery } from './host/discovery/registerDiscovery';
 import { registerEdits } from './host/edits/registerEdits';

@@ -7,8 +7,8 @@ export function formatValue(model: Model, column: ColumnData, row: number): stri
   const value = column.values[row];
   if (value === undefined || Number.isNaN(value)) return '–';
   if (column.refersTo === 'row') return model.idOf(value);
-  const text = formatNumber(value);
-  return column.unit && column.unit !== 'share' ? `${text} ${column.unit}` : text;
+  if (column.unit === 'share') return `${formatNumber(value * 100)} %`;
+  return column.unit ? `${formatNumber(value)} ${column.unit}` : formatNumber(value);
 }
 
 /** Three significant digits, without a tail of zeros; large counts in full. */

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { LayerSummary } from '../../compute/protocol';
-import { formatNumber } from '../format';
+import { formatValue } from '../format';
 import type { Model } from '../model';
 import type { ModelStore } from '../modelStore';
 import { treeItem } from './treeItem';
@@ -157,11 +157,8 @@ function matchesText(name: string, text: string): boolean {
 }
 
 function particleTooltip(model: Model, row: number): vscode.MarkdownString {
-  const lines = model.columns.map((column) => {
-    const value = column.values[row] ?? NaN;
-    const text = column.refersTo === 'row' && value >= 0 ? model.idOf(value) : Number.isNaN(value) ? '–' : formatNumber(value);
-    return `| ${escapeCell(column.title)} | ${escapeCell(text)} ${escapeCell(column.unit)} |`;
-  });
+  const lines = model.columns.map((column) =>
+    `| ${escapeCell(column.title)} | ${escapeCell(formatValue(model, column, row))} |`);
   const { suggestions } = model;
   const id = model.idOf(row);
   const proposed = suggestions?.suggestions.find(({ particles }) => particles.includes(id));
