@@ -1,6 +1,7 @@
 import { readsOf } from '../../core/graph/attributes';
 import { ParticlizeError } from '../../core/graph/errors';
-import { indexOf, type GraphNode, type ModelGraph } from '../../core/graph/modelGraph';
+import type { ModelGraph } from '../../core/graph/modelGraph';
+import { sliceGraph } from '../../core/graph/subgraph';
 import type { DType } from '../../core/graph/tensor';
 import { encodeModel, nodeMessage, tensorMessage, valueInfoMessage } from '../../core/formats/onnxEncode';
 
@@ -23,8 +24,10 @@ const irVersion = 10;
  * Rejects with a ParticlizeError when a fetch does not exist or depends on an input that is not fed.
  */
 export async function encodeGraph(graph: ModelGraph, feeds: readonly string[], fetches: readonly string[]): Promise<EncodedGraph> {
-  const part = partBetween(graph, new Set(feeds), fetches);
-  const inputs = new Map([...part.feeds].map((name) => [name, dtypeOf(graph, name)]));
+  const part = sliceGraph(graph, feeds, fetches);
+  const reads = new Set(part.nodes.flatMap(readsOf));
+  const inputs = new Map(feeds.filter((name) => reads.has(name)).map((name) => [name, dtypeOf(graph, name)]));
+  const outputs = [...new Set(fetches)].filter((name) => !feeds.includes(name) && !graph.tensors.has(name));
   const model = encodeModel({
     ir_version: irVersion,
     producer_name: 'particlize',
@@ -35,13 +38,12 @@ export async function encodeGraph(graph: ModelGraph, feeds: readonly string[], f
     graph: {
       name: 'particlize',
       node: part.nodes.map(nodeMessage),
-      initializer: [...part.tensors].map((name) => {
-        const tensor = graph.tensors.get(name)!;
+      initializer: [...part.tensors].filter(([name]) => reads.has(name)).map(([name, tensor]) => {
         if (tensor.dtype === 'string') throw new ParticlizeError({ place: `tensor ${name}`, cause: 'constant texts cannot be run yet' });
         return tensorMessage(name, tensor);
       }),
       input: [...inputs].map(([name, dtype]) => valueInfoMessage(name, dtype)),
-      output: part.outputs.map((name) => ({ name })),
+      output: outputs.map((name) => ({ name })),
     },
   });
   if (model.sizeBytes > maxBytes) {
@@ -49,53 +51,7 @@ export async function encodeGraph(graph: ModelGraph, feeds: readonly string[], f
       cause: `this part of the model has ${Math.round(model.sizeBytes / 1e6)} MB of weights, more than the 2147 MB that can be run at once`,
     });
   }
-  return { bytes: await model.whole(), inputs, outputs: part.outputs };
-}
-
-interface GraphPart {
-  readonly nodes: readonly GraphNode[];
-  readonly tensors: ReadonlySet<string>;
-  readonly feeds: ReadonlySet<string>;
-  readonly outputs: readonly string[];
-}
-
-function partBetween(graph: ModelGraph, feeds: ReadonlySet<string>, fetches: readonly string[]): GraphPart {
-  const { producer } = indexOf(graph);
-  const nodes = new Set<GraphNode>();
-  const tensors = new Set<string>();
-  const used = new Set<string>();
-  const outputs: string[] = [];
-  const pending: { readonly value: string; readonly node?: GraphNode }[] = [];
-  for (const value of new Set(fetches)) {
-    if (feeds.has(value) || graph.tensors.has(value)) continue;
-    outputs.push(value);
-    pending.push({ value });
-  }
-  for (let next = pending.pop(); next; next = pending.pop()) {
-    const { value, node: reader } = next;
-    if (feeds.has(value)) {
-      used.add(value);
-      continue;
-    }
-    if (graph.tensors.has(value)) {
-      tensors.add(value);
-      continue;
-    }
-    const node = producer.get(value);
-    if (!node) throw missing(graph, value, reader);
-    if (nodes.has(node)) continue;
-    nodes.add(node);
-    for (const read of readsOf(node)) pending.push({ value: read, node });
-  }
-  return { nodes: graph.nodes.filter((node) => nodes.has(node)), tensors, feeds: used, outputs };
-}
-
-function missing(graph: ModelGraph, value: string, reader: GraphNode | undefined): ParticlizeError {
-  const isInput = graph.inputs.some((input) => input.name === value);
-  return new ParticlizeError({
-    place: reader ? `layer ${reader.layer} (${reader.op})` : undefined,
-    cause: isInput ? `the model's input '${value}' is not fed` : `there is no value '${value}' in the model`,
-  });
+  return { bytes: await model.whole(), inputs, outputs };
 }
 
 function dtypeOf(graph: ModelGraph, name: string): DType {
