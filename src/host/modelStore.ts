@@ -79,7 +79,12 @@ export class ModelStore implements vscode.Disposable {
   /** Remembers the recipe for this model, also for the next window. */
   setRecipe(model: Model, recipe: string | undefined): void {
     model.recipe = recipe;
-    void this.memory.update(recipeKey(model.uri.fsPath), recipe);
+    this.rememberRecipe(model.uri.fsPath, recipe);
+  }
+
+  /** For a model that is not open yet, such as one that was just written. */
+  rememberRecipe(path: string, recipe: string | undefined): void {
+    void this.memory.update(recipeKey(path), recipe);
   }
 
   dispose(): void {

@@ -15,6 +15,7 @@ export async function compare(services: Services, before: Model, applied: Applie
   const fewer = formatFewerMacs(preview.before.macs, preview.after.macs);
   const { recipe } = before;
   if (recipe === undefined) return vscode.l10n.t('{0}: {1}.', name, fewer);
+  services.models.rememberRecipe(applied.model.fsPath, recipe);
   try {
     const [was, is] = await services.jobs.runOrThrow(before, vscode.l10n.t('Evaluating'), async (options) => {
       const samples = sampleLimit(before.uri);
