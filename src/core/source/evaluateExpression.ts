@@ -16,29 +16,41 @@ export interface Evaluated {
 export type Overrides = ReadonlyMap<string, number>;
 
 const none: ReadonlySet<NumberNode> = new Set();
-const deepest = 60;
+const circle: Evaluated = { reads: none, reason: 'its definition goes in a circle' };
+const deepest = 300;
 
 export function keyOf(expression: { readonly start: number; readonly end: number }): string {
   return `${expression.start}:${expression.end}`;
 }
 
-/** Values of a file as it is, each found once. */
-const known = new WeakMap<Scopes, Map<Expression, Evaluated>>();
+/** Values found once, of a file as it is and of the file after an edit. */
+const values = new WeakMap<Scopes | Overrides, Map<Expression, Evaluated>>();
 
 export function evaluate(expression: Expression, scopes: Scopes, overrides?: Overrides): Evaluated {
-  if (overrides) return evaluateAt(expression, scopes, overrides, 0);
-  let values = known.get(scopes);
-  if (!values) known.set(scopes, (values = new Map()));
-  let value = values.get(expression);
-  if (!value) values.set(expression, (value = evaluateAt(expression, scopes, undefined, 0)));
+  const key = overrides ?? scopes;
+  let known = values.get(key);
+  if (!known) values.set(key, (known = new Map()));
+  return evaluateAt(expression, scopes, overrides, known, 0);
+}
+
+function evaluateAt(
+  expression: Expression, scopes: Scopes, overrides: Overrides | undefined, known: Map<Expression, Evaluated>, depth: number,
+): Evaluated {
+  const before = known.get(expression);
+  if (before) return before;
+  // What comes back here while it is being found goes in a circle.
+  known.set(expression, circle);
+  const inner = (one: Expression) => evaluateAt(one, scopes, overrides, known, depth + 1);
+  const value = depth > deepest ? circle : evaluateKind(expression, scopes, overrides, inner);
+  known.set(expression, value);
   return value;
 }
 
-function evaluateAt(expression: Expression, scopes: Scopes, overrides: Overrides | undefined, depth: number): Evaluated {
-  if (depth > deepest) return { reads: none, reason: 'its definition goes in a circle' };
+function evaluateKind(
+  expression: Expression, scopes: Scopes, overrides: Overrides | undefined, inner: (one: Expression) => Evaluated,
+): Evaluated {
   const replaced = overrides?.get(keyOf(expression));
   if (replaced !== undefined && expression.kind !== 'number') return { value: replaced, reads: none };
-  const inner = (one: Expression) => evaluateAt(one, scopes, overrides, depth + 1);
   switch (expression.kind) {
     case 'number': return { value: replaced ?? expression.value, literal: expression, reads: new Set([expression]) };
     case 'string': case 'constant': return { value: expression.value, reads: none };
@@ -56,14 +68,19 @@ function evaluateAt(expression: Expression, scopes: Scopes, overrides: Overrides
 }
 
 /** Literals inside a list or dictionary, which whoever takes the whole of it depends on. */
-export function literalsWithin(expression: Expression, scopes: Scopes, depth = 0): ReadonlySet<NumberNode> {
-  if (depth > deepest) return none;
-  const resolution = scopes.resolveFully(expression);
-  if (resolution.kind !== 'expression') return none;
-  const found = resolution.expression;
-  if (found.kind === 'number') return new Set([found]);
-  const parts = found.kind === 'list' ? found.items : found.kind === 'dict' ? found.entries.map((entry) => entry.value) : [];
-  return new Set(parts.flatMap((part) => [...literalsWithin(part, scopes, depth + 1)]));
+export function literalsWithin(expression: Expression, scopes: Scopes): ReadonlySet<NumberNode> {
+  const literals = new Set<NumberNode>();
+  const seen = new Set<Expression>();
+  for (const open = [expression]; open.length > 0; ) {
+    const resolution = scopes.resolveFully(open.pop()!);
+    if (resolution.kind !== 'expression' || seen.has(resolution.expression)) continue;
+    const found = resolution.expression;
+    seen.add(found);
+    if (found.kind === 'number') literals.add(found);
+    else if (found.kind === 'list') open.push(...found.items);
+    else if (found.kind === 'dict') open.push(...found.entries.map((entry) => entry.value));
+  }
+  return literals;
 }
 
 function evaluateReference(expression: Expression, scopes: Scopes, inner: (one: Expression) => Evaluated): Evaluated {
@@ -126,8 +143,8 @@ function evaluateCall(
     const whole = scopes.resolveFully(given[0]);
     if (whole.kind === 'expression' && whole.expression.kind === 'list') return { value: whole.expression.items.length, reads: none };
   }
-  const all = given.map(inner);
   const apply = Object.hasOwn(numeric, name) ? numeric[name] : undefined;
+  const all = apply ? given.map(inner) : [];
   const numbers = all.flatMap((one) => (typeof one.value === 'number' ? [one.value] : []));
   if (!apply || numbers.length !== given.length || numbers.length === 0) {
     // What the call makes of its arguments is unknown; they are uses of their own.

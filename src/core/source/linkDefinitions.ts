@@ -18,7 +18,8 @@ export interface LinkableLayer {
  * times has several links; a layer has at most one. Links that code and model contradict keep a low confidence.
  */
 export function linkDefinitions(definitions: readonly LayerDefinition[], layers: readonly LinkableLayer[]): Link[] {
-  const candidates = definitions.flatMap((definition) => layers.flatMap((layer) => byName(definition, layer)));
+  const known = new Map<string, string[]>();
+  const candidates = definitions.flatMap((definition) => layers.flatMap((layer) => byName(definition, layer, known)));
   const weightOfOwner = new Map<string | undefined, number>();
   for (const { link } of candidates) {
     const owner = link.definition.owner;
@@ -54,9 +55,9 @@ export function linkDefinitions(definitions: readonly LayerDefinition[], layers:
 
 type Level = 'exact' | 'format' | 'suffix';
 
-function byName(definition: LayerDefinition, layer: LinkableLayer): { link: Link; level: Level }[] {
+function byName(definition: LayerDefinition, layer: LinkableLayer, known: Map<string, string[]>): { link: Link; level: Level }[] {
   if (!definition.name || !compatible(definition, layer)) return [];
-  const level = nameLevel(definition.name, layer.name);
+  const level = nameLevel(definition.name, layer.name, known);
   if (!level) return [];
   const base = { exact: 0.99, format: 0.95, suffix: 0.85 }[level] - (definition.named ? 0 : 0.05);
   const words = { exact: 'same name', format: 'same name, written differently', suffix: 'the path ends with the name' }[level];
@@ -67,9 +68,9 @@ function byName(definition: LayerDefinition, layer: LinkableLayer): { link: Link
   return [{ link, level }];
 }
 
-function nameLevel(written: string, inModel: string): Level | undefined {
+function nameLevel(written: string, inModel: string, known: Map<string, string[]>): Level | undefined {
   if (written === inModel) return 'exact';
-  const [a, b] = [segmentsOf(written), segmentsOf(inModel)];
+  const [a, b] = [segmentsOf(written, known), segmentsOf(inModel, known)];
   if (a.join('.') === b.join('.')) return 'format';
   if (a.join('') === b.join('')) return 'format';
   const [short, long] = a.length <= b.length ? [a, b] : [b, a];
@@ -82,7 +83,13 @@ function nameLevel(written: string, inModel: string): Level | undefined {
  * A name's path without what exporters add: a leading '/', an operator at the end ('/conv1/Conv'), a path repeated
  * inside itself ('/features/features.0/Conv'), TensorFlow's ':0'.
  */
-function segmentsOf(name: string): string[] {
+function segmentsOf(name: string, known: Map<string, string[]>): string[] {
+  let segments = known.get(name);
+  if (!segments) known.set(name, (segments = splitName(name)));
+  return segments;
+}
+
+function splitName(name: string): string[] {
   const folders = name.split('/').filter((one) => one !== '');
   const last = folders.at(-1);
   if (folders.length > 1 && last !== undefined && familyOf(last.split('_')[0] ?? last) !== undefined && isOperator(last)) folders.pop();

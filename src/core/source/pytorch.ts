@@ -72,9 +72,15 @@ class ModuleNames {
   /** Where modules of a class of this file are kept: 'block1' for `self.block1 = Block(16)`. */
   private readonly instances = new Map<Scope, string[]>();
   private depth = 0;
+  /** Containers that hold one another many times over are not a model. */
+  private remaining = 1_000_000;
+  private remainingHere = 0;
 
   constructor(private readonly scopes: Scopes) {
-    for (const statement of scopes.program.statements) this.nameStatement(statement);
+    for (const statement of scopes.program.statements) {
+      this.remainingHere = 5_000;
+      this.nameStatement(statement);
+    }
   }
 
   of(call: CallNode): Place | undefined {
@@ -87,8 +93,7 @@ class ModuleNames {
 
   private nameStatement({ kind, target, value }: Statement): void {
     if (kind === 'assign' && target?.kind === 'member') {
-      const { object } = target;
-      this.nameModule(value, object.kind === 'name' && object.name === 'self' ? target.name : target.name, target);
+      this.nameModule(value, target.name, target);
     } else if (kind === 'assign' && target?.kind === 'name') {
       this.nameModule(value, '', target, target.name);
     } else if (kind === 'return') {
@@ -106,7 +111,7 @@ class ModuleNames {
 
   /** `path` is '' for a model of its own, whose members are known by their places in it alone. */
   private nameModule(expression: Expression, path: string, anchor?: Span, variable?: string): void {
-    if (this.depth > 60) return;
+    if (this.depth > 60 || this.remaining-- <= 0 || this.remainingHere-- <= 0) return;
     this.depth++;
     const call = this.callBehind(expression);
     if (call) this.nameCall(call, path, anchor, variable);
@@ -170,9 +175,9 @@ class ModuleNames {
   }
 
   /** Keys and values of a dictionary, `OrderedDict([(key, value), ...])` or `OrderedDict({...})`. */
-  private dictionary(expression: Expression): (readonly [string, Expression])[] | undefined {
+  private dictionary(expression: Expression, depth = 0): (readonly [string, Expression])[] | undefined {
     const resolved = this.scopes.resolveFully(expression);
-    if (resolved.kind !== 'expression') return undefined;
+    if (resolved.kind !== 'expression' || depth > 8) return undefined;
     const found = resolved.expression;
     if (found.kind === 'dict') {
       return found.entries.flatMap(({ key, value }) => (key?.kind === 'string' ? [[key.value, value] as const] : []));
@@ -184,7 +189,7 @@ class ModuleNames {
       if (keywords.length > 0) return keywords;
       const first = found.arguments[0]?.value;
       if (!first) return undefined;
-      return this.dictionary(first) ?? this.items(first).flatMap((pair) => {
+      return this.dictionary(first, depth + 1) ?? this.items(first).flatMap((pair) => {
         const [key, value] = pair.kind === 'list' ? pair.items : [];
         return key?.kind === 'string' && value ? [[key.value, value] as const] : [];
       });

@@ -10,30 +10,32 @@ export type Resolution =
   | { readonly kind: 'definition'; readonly scope: Scope }
   | { readonly kind: 'unknown'; readonly reason: string };
 
-const furthest = 40;
+const furthest = 150;
+const circle: Resolution = { kind: 'unknown', reason: 'its definition goes in a circle' };
 
 /** Follows names to what they are bound to, inside one file and without running anything. */
 export class Scopes {
   private callsByScope: Map<Scope, CallNode[]> | undefined;
   private collecting = false;
   private steps = 0;
+  private known = new Map<Expression, Resolution>();
 
   constructor(readonly program: Program) {}
 
   /** One step from a reference to what it stands for; an expression that is no reference stands for itself. */
   resolve(expression: Expression): Resolution {
-    if (this.steps > furthest) return unknown('its definition goes in a circle');
+    if (!isReference(expression)) return { kind: 'expression', expression };
+    const before = this.known.get(expression);
+    if (before) return before;
+    if (this.steps > furthest) return circle;
+    // What comes back here while it is being found goes in a circle.
+    const { known } = this;
+    known.set(expression, circle);
     this.steps++;
-    try {
-      switch (expression.kind) {
-        case 'name': return this.resolveName(expression.name, expression.scope, expression.start);
-        case 'member': return this.resolveMember(expression.object, expression.name, expression);
-        case 'subscript': return this.resolveSubscript(expression.object, expression.index);
-        default: return { kind: 'expression', expression };
-      }
-    } finally {
-      this.steps--;
-    }
+    const resolution = this.step(expression);
+    this.steps--;
+    known.set(expression, resolution);
+    return resolution;
   }
 
   /** Follows references until something that is none. */
@@ -43,7 +45,7 @@ export class Scopes {
       if (resolution.kind !== 'expression' || !isReference(resolution.expression)) return resolution;
       resolution = this.resolve(resolution.expression);
     }
-    return unknown('its definition goes in a circle');
+    return circle;
   }
 
   /**
@@ -97,19 +99,30 @@ export class Scopes {
   }
 
   /** The value of a key in an object literal, a Python dictionary or `dict(...)`; spreads are looked through. */
-  entry(container: Expression, key: string): Expression | undefined {
-    if (container.kind === 'call') return this.keywordOf(container, key);
+  entry(container: Expression, key: string, seen = new Set<Expression>()): Expression | undefined {
+    if (seen.has(container)) return undefined;
+    seen.add(container);
+    if (container.kind === 'call') return this.keywordOf(container, key, seen);
     if (container.kind !== 'dict') return undefined;
     for (let index = container.entries.length - 1; index >= 0; index--) {
       const { key: written, value } = container.entries[index]!;
       if (written?.kind === 'string' && written.value === key) return value;
       if (!written && value.kind === 'spread') {
         const inside = this.resolveFully(value.operand);
-        const found = inside.kind === 'expression' ? this.entry(inside.expression, key) : undefined;
+        const found = inside.kind === 'expression' ? this.entry(inside.expression, key, seen) : undefined;
         if (found) return found;
       }
     }
     return undefined;
+  }
+
+  private step(expression: Expression): Resolution {
+    switch (expression.kind) {
+      case 'name': return this.resolveName(expression.name, expression.scope, expression.start);
+      case 'member': return this.resolveMember(expression.object, expression.name, expression);
+      case 'subscript': return this.resolveSubscript(expression.object, expression.index);
+      default: return { kind: 'expression', expression };
+    }
   }
 
   private resolveName(name: string, from: Scope, position: number): Resolution {
@@ -252,7 +265,7 @@ export class Scopes {
   }
 
   /** A keyword of `dict(a=1)`, `SimpleNamespace(a=1)`, `Object.freeze({ a: 1 })` or a data class. */
-  private keywordOf(call: CallNode, key: string): Expression | undefined {
+  private keywordOf(call: CallNode, key: string, seen: Set<Expression>): Expression | undefined {
     const callee = this.resolveFully(call.callee);
     if (callee.kind === 'definition') {
       const plain = callee.scope.kind === 'class' && !this.constructorOf(callee.scope);
@@ -261,7 +274,7 @@ export class Scopes {
     const name = this.qualifiedName(call.callee)?.split('.').at(-1);
     if (name === 'freeze' && call.arguments[0]) {
       const inside = this.resolveFully(call.arguments[0].value);
-      return inside.kind === 'expression' ? this.entry(inside.expression, key) : undefined;
+      return inside.kind === 'expression' ? this.entry(inside.expression, key, seen) : undefined;
     }
     if (name !== 'dict' && name !== 'SimpleNamespace' && name !== 'Namespace') return undefined;
     return call.arguments.find((argument) => argument.name === key)?.value;
@@ -281,6 +294,9 @@ export class Scopes {
     // While they are collected a callee may lead back to here: it then counts as not called.
     if (this.callsByScope || this.collecting) return this.callsByScope ?? new Map();
     this.collecting = true;
+    // What is found meanwhile does not know all calls and is not remembered.
+    const { known } = this;
+    this.known = new Map();
     const calls = new Map<Scope, CallNode[]>();
     forEachExpression(this.program, (expression) => {
       if (expression.kind !== 'call') return;
@@ -291,6 +307,7 @@ export class Scopes {
       else if (!list.includes(expression)) list.push(expression);
     });
     this.collecting = false;
+    this.known = known;
     return (this.callsByScope = calls);
   }
 }
