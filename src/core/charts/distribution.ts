@@ -22,7 +22,7 @@ export const distribution: Chart<DistributionInput> = {
     const several = layers.length > 1 && layers.length <= maxSplit;
     return {
       description: counted === 0 ? nothing(column) : description,
-      ...(missing > 0 ? { leftOut: `${grouped(missing)} particles have no value.` } : {}),
+      ...(missing > 0 ? { leftOut: missing === 1 ? '1 particle has no value.' : `${grouped(missing)} particles have no value.` } : {}),
       ...(counted === 0 ? { empty: nothing(column) } : {}),
       spec: chartSpec(
         {

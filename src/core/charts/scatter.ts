@@ -21,7 +21,7 @@ export const scatter: Chart<ScatterInput> = {
     const drawable = all.filter((row) => Number.isFinite(x.values[row]) && Number.isFinite(y.values[row]));
     const thinned = thinOut(drawable, limit);
     const missing = all.length - drawable.length;
-    const leftOut = [thinned.leftOut, missing > 0 ? `${grouped(missing)} particles lack a value.` : undefined].filter(Boolean);
+    const leftOut = [thinned.leftOut, missing > 0 ? `${missing === 1 ? '1 particle lacks' : `${grouped(missing)} particles lack`} a value.` : undefined].filter(Boolean);
     const names = layers.map((layer) => layer.name);
     const several = layers.length > 1 && layers.length <= 8;
     const values = thinned.rows.map((row) => ({

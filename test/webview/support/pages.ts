@@ -45,8 +45,7 @@ export class Pages {
   async panel(data: FakeData, options: { theme?: ThemeName; width?: number; height?: number } = {}): Promise<OpenedPage> {
     const { theme = 'dark', width = 1280, height = 1000 } = options;
     const { page, problems } = await this.openPage(this.browser, { viewport: { width, height } });
-    // Functions that tests send into the page carry a helper of the TypeScript runner.
-    await page.addInitScript('globalThis.__name = (value) => value');
+    await page.addInitScript(runnerHelper);
     // Typed arrays do not survive an init script's JSON; numbers do.
     await page.addInitScript(
       ({ text }) => {
@@ -64,7 +63,8 @@ export class Pages {
 
   /** A page that draws one output with the renderer. */
   async output(payload: unknown, options: { theme?: ThemeName } = {}): Promise<OpenedPage> {
-    const { page, problems } = await this.openPage(this.browser, { viewport: { width: 900, height: 620 } });
+    const { page, problems } = await this.openPage(this.browser, { viewport: { width: 900, height: 420 } });
+    await page.addInitScript(runnerHelper);
     await page.goto(`${this.address}/notebook?theme=${options.theme ?? 'light'}`);
     await page.waitForFunction(() => 'renderer' in window);
     await page.evaluate((text) => window.renderer.draw('1', text), typeof payload === 'string' ? payload : JSON.stringify(payload));
@@ -80,6 +80,9 @@ export class Pages {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 }
+
+/** Functions that tests send into the page carry a helper of the TypeScript runner. */
+const runnerHelper = 'globalThis.__name = (value) => value';
 
 export interface OpenedPage {
   readonly page: Page;

@@ -56,5 +56,5 @@ export type ThemeName = keyof typeof themes;
 /** A style sheet with a theme's variables, as a file: the page forbids inline styles. */
 export function themeCss(name: ThemeName): string {
   const variables = Object.entries(themes[name].variables).map(([key, value]) => `--vscode-${key}: ${value};`);
-  return `html { --vscode-font-family: system-ui, "DejaVu Sans", sans-serif; --vscode-font-size: 13px; ${variables.join(' ')} }`;
+  return `html { --vscode-font-family: system-ui, "DejaVu Sans", sans-serif; --vscode-font-size: 13px; ${variables.join(' ')} } body { background: var(--vscode-editor-background); }`;
 }
