@@ -25,9 +25,8 @@ describe('models in the extension host', function () {
     const l1 = model.column('l1')!.values;
     assert.equal(l1.length, 122);
     assert.ok(l1.every((value) => value >= 0));
-    const tab = vscode.window.tabGroups.activeTabGroup.activeTab;
-    assert.equal(tab?.label, 'model.onnx');
-    assert.ok(tab?.input instanceof vscode.TabInputWebview);
+    await until(() => vscode.window.tabGroups.activeTabGroup.activeTab?.label === 'model.onnx', 'the panel');
+    assert.ok(vscode.window.tabGroups.activeTabGroup.activeTab?.input instanceof vscode.TabInputWebview);
   });
 
   it('ids and rows belong together', async () => {
