@@ -3,12 +3,15 @@ import type { FileSet } from '../graph/byteSource';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
 import { onnx } from './onnx';
+import { pytorch, torchScript } from './pytorch';
 import { tfjsLayers } from './tfjsLayers';
 
 /** Every format that Particlize reads; a new one is one file and one line here. The first match wins. */
 export const formats: readonly Format[] = [
   onnx,
   tfjsLayers,
+  pytorch,
+  torchScript,
 ];
 
 const headBytes = 1024;

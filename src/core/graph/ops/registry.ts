@@ -20,6 +20,7 @@ import { slice } from './slice';
 import { softmax } from './softmax';
 import { split } from './split';
 import { transpose } from './transpose';
+import { weightsOnly } from './weightsOnly';
 import type { OperatorFamily } from './operator';
 
 /** Every operator family; a new one is one file and one line here. */
@@ -49,6 +50,7 @@ export const families: readonly OperatorFamily[] = [
   softmax,
   split,
   transpose,
+  weightsOnly,
 ];
 
 const byOperator = new Map<string, OperatorFamily>(
