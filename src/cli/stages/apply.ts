@@ -42,7 +42,7 @@ export const apply: Stage = {
           ['bytes of weights', changeText(result.before.bytes, result.after.bytes)],
         ]),
         textTable(['layer', 'width', 'input'], result.changes.map(({ layer, width, inputWidth }) => [layer, pair(width), pair(inputWidth)])),
-        ...(edited?.edits ?? []).map(({ label }) => `${label}\n`),
+        (edited?.edits ?? []).map(({ label }) => `${label}\n`).join(''),
         [...result.files, ...(sourceFile ? [sourceFile] : [])].map((file) => `Wrote ${path.relative(process.cwd(), file) || file}\n`).join(''),
       ].filter(Boolean).join('\n'),
     };
