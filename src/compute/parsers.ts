@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import type { Parser as TreeSitterParser, Tree } from '@vscode/tree-sitter-wasm';
+import type * as TreeSitterModule from '@vscode/tree-sitter-wasm';
 import { ParticlizeError } from '../core/graph/errors';
 import type { Language, Parse, SyntaxNode, SyntaxTree } from '../core/source/syntaxTree';
 
-type TreeSitter = typeof import('@vscode/tree-sitter-wasm');
+type TreeSitter = typeof TreeSitterModule;
+type TreeSitterParser = TreeSitterModule.Parser;
 
 /** A source file beyond this is not a model definition that somebody wrote, and a tree of it would fill the memory. */
 const longestText = 8_000_000;
@@ -53,7 +54,11 @@ async function createParser(language: Language): Promise<TreeSitterParser> {
   runtime.catch(() => (runtime = undefined));
   const { Parser, Language: Grammar } = await runtime;
   const parser = new Parser();
-  parser.setLanguage(await Grammar.load(path.join(folder, `tree-sitter-${language}.wasm`)));
+  try {
+    parser.setLanguage(await Grammar.load(path.join(folder, `tree-sitter-${language}.wasm`)));
+  } catch (error) {
+    throw missing(language, error);
+  }
   return parser;
 }
 
@@ -70,17 +75,21 @@ function grammarFolder(): string {
   try {
     return path.dirname(createRequire(__filename).resolve('@vscode/tree-sitter-wasm'));
   } catch (error) {
-    throw new ParticlizeError(
-      { place: 'tree-sitter', cause: 'the grammars that find layers in code are missing', action: 'Install Particlize again' },
-      { cause: error },
-    );
+    throw missing('tree-sitter', error);
   }
+}
+
+function missing(place: string, cause: unknown): ParticlizeError {
+  return new ParticlizeError(
+    { place, cause: 'the grammar that finds layers in code cannot be loaded', action: 'Install Particlize again' },
+    { cause },
+  );
 }
 
 type Building = { -readonly [K in keyof SyntaxNode]: SyntaxNode[K] } & { children: Building[] };
 
 /** Copies the tree out of WebAssembly in one walk: afterwards nothing calls into it and nothing has to be freed. */
-function plainTree(tree: Tree, text: string): SyntaxTree {
+function plainTree(tree: TreeSitterModule.Tree, text: string): SyntaxTree {
   const cursor = tree.walk();
   const root: Building = { type: cursor.nodeType, start: 0, end: text.length, missing: false, children: [] };
   const path: Building[] = [root];

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type * as tensorflow from '@tensorflow/tfjs';
 import { transformSync } from 'esbuild';
 import { loadParse } from '../../../src/compute/parsers';
 import { applyEdits } from '../../../src/core/source/editSource';
-import type { Parse } from '../../../src/core/source/syntaxTree';
+import { languageOfFile, type Parse } from '../../../src/core/source/syntaxTree';
 import { editStyle } from './styles/editStyle';
 import { kerasStyles } from './styles/kerasStyles';
 import { pytorchStyles } from './styles/pytorchStyles';
@@ -30,7 +31,7 @@ describe('source: edited definitions in the real frameworks', () => {
     parse = await loadParse(['python', 'javascript', 'typescript']);
   });
 
-  const pythonStyles = [...kerasStyles, ...pytorchStyles].filter((style) => style.runs !== false);
+  const pythonStyles = [...kerasStyles, ...pytorchStyles, ...samples('digits_keras.py', 'digits_torch.py')].filter((style) => style.runs !== false);
 
   for (const style of pythonStyles) {
     it(`${style.name}, as recorded`, () => {
@@ -54,15 +55,15 @@ describe('source: edited definitions in the real frameworks', () => {
     if (process.env['PARTICLIZE_RECORD']) writeFileSync(recording, answer);
   });
 
-  for (const style of tfjsStyles.filter((one) => one.runs !== false)) {
+  for (const style of [...tfjsStyles, ...samples('digitsTfjs.ts')].filter((one) => one.runs !== false)) {
     it(`${style.name}, live`, async function () {
       this.timeout(60_000);
       const tf = await import('@tensorflow/tfjs');
       const { code } = transformSync(edited(style, parse), { loader: 'ts', format: 'cjs' });
-      const module: { exports: { build?: () => import('@tensorflow/tfjs').LayersModel } } = { exports: {} };
+      const module: { exports: Record<string, (() => tensorflow.LayersModel) | undefined> } = { exports: {} };
       new Function('require', 'module', 'exports', code)(() => tf, module, module.exports);
-      const model = module.exports.build!();
-      const output = model.predict(tf.zeros([2, ...style.input])) as import('@tensorflow/tfjs').Tensor;
+      const model = module.exports[style.build.replace('()', '')]!();
+      const output = model.predict(tf.zeros([2, ...style.input])) as tensorflow.Tensor;
       check(style, {
         name: style.name, code, output: output.shape,
         layers: model.layers.filter((layer) => layer.weights.length > 0)
@@ -73,6 +74,22 @@ describe('source: edited definitions in the real frameworks', () => {
     });
   }
 });
+
+/** The sample's definitions as styles of their own. */
+function samples(...files: string[]): Style[] {
+  const builds: Readonly<Record<string, string>> = { 'digits_keras.py': 'build_model()', 'digits_torch.py': 'DigitsNet()', 'digitsTfjs.ts': 'buildModel()' };
+  return files.map((file) => ({
+    name: `the sample ${file}`,
+    language: languageOfFile(file)!,
+    code: readFileSync(path.resolve('media', 'samples', 'digits', file), 'utf8'),
+    build: builds[file]!,
+    input: file.includes('torch') ? [1, 8, 8] : [8, 8, 1],
+    model: 'conv1:conv:1>16 conv2:conv:16>32 dense1:dense:512>64 dense2:dense:64>10',
+    prune: { conv1: 13, conv2: 27, dense1: 40 },
+    definitions: [],
+    edits: [],
+  }));
+}
 
 function edited(style: Style, parse: Parse): string {
   return applyEdits(style.code, editStyle(style, parse).edits);
