@@ -70,10 +70,9 @@ function arrange(start: readonly number[], target: readonly Dim[] | undefined, l
   if (picture && layout === 'NCHW') candidates.push({ shape: [1, ...start] });
   if (picture && layout === 'NHWC') candidates.push({ shape: [...start, 1] });
   candidates.push({ shape: start });
-  if (layout === 'auto') {
-    candidates.push({ shape: [1, ...start] }, { shape: [...start, 1] });
-    if (start.length >= 3) candidates.push(toFront(start), toEnd(start));
-  }
+  if (layout === 'auto') candidates.push({ shape: [1, ...start] }, { shape: [...start, 1] });
+  if (start.length >= 3 && layout !== 'NHWC') candidates.push(toFront(start));
+  if (start.length >= 3 && layout !== 'NCHW') candidates.push(toEnd(start));
   if (!target) return candidates[0];
   const fitting = candidates.find(({ shape }) => fits(shape, target));
   if (fitting) return fitting;

@@ -33,7 +33,7 @@ async function openCsv(source: ByteSource, memoryBytes: number): Promise<DataFil
   }
   return {
     arrays: names,
-    array: (name) => Promise.resolve(columnsNamed(name, names, body, source.name)),
+    array: async (name) => columnsNamed(name, names, body, source.name),
   };
 }
 
