@@ -59,13 +59,34 @@ export function parseKerasModel(value: Json | undefined, file: string, path: Jso
   const layers = listed.map((layer, index) => parseLayer(layer, file, [...layersPath, index], depth));
   requireUniqueNames(layers, file);
   const settings: JsonObject = isObject(config) ? config : {};
-  return {
+  const model = {
     name: typeof settings.name === 'string' ? settings.name : 'model',
     sequential: value.class_name === 'Sequential',
     layers,
     inputs: refsOf(settings.input_layers),
     outputs: refsOf(settings.output_layers),
     buildInputShape: settings.build_input_shape,
+  };
+  return countedFromZero(model);
+}
+
+/**
+ * A nested model has been called once before anything calls it: by itself, when it was made. Most versions of Keras
+ * count that as its call 0, so that the file's own calls start at 1; some do not.
+ */
+function countedFromZero(model: KerasModelConfig): KerasModelConfig {
+  const refs = [...model.outputs, ...model.layers.flatMap((layer) => layer.calls.flat())];
+  const late = new Set<string>();
+  for (const { name, calls, model: inner } of model.layers) {
+    const indices = inner ? refs.filter((ref) => ref.layer === name).map((ref) => ref.call) : [];
+    if (indices.length && (Math.max(...indices) >= calls.length || !indices.includes(0))) late.add(name);
+  }
+  if (late.size === 0) return model;
+  const shift = (ref: TensorRef): TensorRef => late.has(ref.layer) ? { ...ref, call: ref.call - 1 } : ref;
+  return {
+    ...model,
+    outputs: model.outputs.map(shift),
+    layers: model.layers.map((layer) => ({ ...layer, calls: layer.calls.map((call) => call.map(shift)) })),
   };
 }
 

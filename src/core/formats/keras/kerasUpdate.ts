@@ -24,7 +24,10 @@ export function updateKerasConfig(root: Json, record: KerasRecord, original: Mod
   for (const { path, setting, node } of record.targets) {
     const shape = graph.constants.get(nodes.get(node)?.inputs[1] ?? '');
     const before = original.constants.get(`${original.nodes.find((old) => old.name === node)?.inputs[1]}`);
-    if (shape && before && shape.join() !== before.join()) set(path, setting, shape.slice(1).map((size) => size ?? -1));
+    if (!shape || !before || shape.join() === before.join()) continue;
+    const config = jsonAt(root, path);
+    const written = isObject(config) ? config[setting] : undefined;
+    set(path, setting, shape.slice(1).map((size, axis) => size === before[axis + 1] && Array.isArray(written) ? written[axis]! : size));
   }
   for (const node of graph.nodes) updateGroups(node.name, node.layer);
   for (const { path, value } of record.layerInputs) {

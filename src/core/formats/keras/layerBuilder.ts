@@ -93,23 +93,24 @@ export class LayerBuilder implements LayerContext {
     const { shared, weights, tensors, names, record } = this.target;
     const position = this.weightsAsked++;
     const known = shared.weights.get(suffix);
-    if (known !== undefined) return { name: known, shape: tensors.get(known)!.shape };
+    if (known !== undefined) {
+      return { name: known, shape: tensors.get(known)!.shape, multiplier: record.weights.get(known)?.layout.multiplier ?? 1 };
+    }
     const weight = weights.find(shared.path, suffix, position)
       ?? this.fail(`its weight '${suffix}' is not in the file`, 'Save the model again with all its weights');
     if (rank !== undefined && weight.shape.length !== rank) {
       this.fail(`its weight '${suffix}' has the shape [${weight.shape.join(', ')}] where ${rank} axes are needed`);
     }
-    const multiplier = merge ? this.number('depth_multiplier', 1) : undefined;
-    const layout: WeightLayout = { axes: axes ?? weight.shape.map((_, axis) => axis), ...(multiplier && { multiplier }) };
-    if (multiplier !== undefined && weight.shape[layout.axes[1]!] !== multiplier) {
-      this.fail(`its depth_multiplier is ${multiplier} but its weights have [${weight.shape.join(', ')}]`);
-    }
+    const order = axes ?? weight.shape.map((_, axis) => axis);
+    // From the weight: TensorFlow.js does not write the depth_multiplier of every layer.
+    const multiplier = merge ? weight.shape[order[1]!]! : 1;
+    const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }) };
     const name = unique(`${shared.name}/${suffix}`, names);
     const tensor = viewWeight(name, weight, layout);
     tensors.set(name, tensor);
     shared.weights.set(suffix, name);
     record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
-    return { name, shape: tensor.shape };
+    return { name, shape: tensor.shape, multiplier };
   }
 
   node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, domain = ''): string {

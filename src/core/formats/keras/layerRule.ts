@@ -33,7 +33,8 @@ export interface LayerContext {
   sizes(name: string, count: number, otherwise?: readonly number[]): readonly number[];
   /**
    * The layer's next weight, by Keras's name for it (weights without names go by the order of the calls), as a tensor
-   * of the graph: axes permuted so that axis k is the file's axis `axes[k]`; default: as it is.
+   * of the graph: axes permuted so that axis k is the file's axis `axes[k]` (default: as it is), then with `merge` the
+   * first two merged, as depthwise kernels have it: [in, multiplier, ...] -> [in * multiplier, 1, ...].
    * Throws a ParticlizeError naming layer and weight when it is missing or has another rank.
    */
   weight(suffix: string, layout?: { readonly axes?: readonly number[]; readonly rank?: number; readonly merge?: boolean }): WeightRef;
@@ -56,6 +57,8 @@ export interface WeightRef {
   readonly name: string;
   /** In the graph's layout. */
   readonly shape: readonly number[];
+  /** Channels that a depthwise kernel makes of each; 1 for other weights. */
+  readonly multiplier: number;
 }
 
 /** Adds the nodes of one call of a layer and returns its output. */

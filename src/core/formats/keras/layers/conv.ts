@@ -40,7 +40,7 @@ function depthwise(context: LayerContext, spatial: number): KerasValue {
   const kernel = depthwiseKernel(context, spatial, 'depthwise_kernel');
   const input = toChannelsFirst(context, context.input(), spatial);
   const window = windowOf(context, spatial, kernel);
-  const group = kernel.shape[0]! / multiplierOf(context);
+  const group = kernel.shape[0]! / kernel.multiplier;
   return finish(context, conv(context, input, kernel, biasOf(context), window, group), spatial);
 }
 
@@ -49,7 +49,7 @@ function separable(context: LayerContext, spatial: number): KerasValue {
   const pointwise = context.weight('pointwise_kernel', { axes: [spatial + 1, spatial, ...range(0, spatial)] });
   const bias = biasOf(context);
   const input = toChannelsFirst(context, context.input(), spatial);
-  const group = kernel.shape[0]! / multiplierOf(context);
+  const group = kernel.shape[0]! / kernel.multiplier;
   const middle = conv(context, input, kernel, undefined, windowOf(context, spatial, kernel), group);
   const ones = new Array<number>(spatial).fill(1);
   const single: Window = { kernel: ones, strides: ones, dilations: ones, padding: 'valid' };
@@ -135,10 +135,6 @@ function groupsOf(context: LayerContext, input: KerasValue, kernel: WeightRef): 
     context.fail(`its kernel is for ${group * kernel.shape[1]!} channels but its input has ${channels}`);
   }
   return group;
-}
-
-function multiplierOf(context: LayerContext): number {
-  return context.number('depth_multiplier', 1);
 }
 
 function biasOf(context: LayerContext): WeightRef | undefined {

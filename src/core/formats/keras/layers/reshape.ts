@@ -19,7 +19,9 @@ export const reshapeLayers: LayerGroup = {
   },
   Reshape(context) {
     const input = context.input();
-    const target = wholeNumbers(context.setting('target_shape')) ?? context.fail('its target_shape is not a list of sizes');
+    const setting = context.setting('target_shape');
+    // TensorFlow.js writes null for the open size.
+    const target = wholeNumbers(Array.isArray(setting) ? setting.map((size) => size ?? -1) : setting) ?? context.fail('its target_shape is not a list of sizes');
     const name = context.node('Reshape', [input.name, context.int64('shape', [0, ...target])]);
     context.followsTarget('target_shape', name);
     const total = input.shape ? product(input.shape.slice(1)) : null;
