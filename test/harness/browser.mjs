@@ -38,6 +38,8 @@ export async function launchBrowser() {
  */
 export async function openPage(browser, options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  // Functions handed to the page come through a compiler that wraps named functions in this helper.
+  await context.addInitScript('globalThis.__name ??= (value) => value;');
   const page = await context.newPage();
   /** @type {PageProblems} */
   const problems = { consoleErrors: [], pageErrors: [] };

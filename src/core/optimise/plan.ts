@@ -16,9 +16,10 @@ export interface Plan {
 }
 
 export interface Prediction {
-  /** Change against the model as it is; negative accuracy is a loss. */
+  /** Change against the model as it is; a lower accuracy is negative. */
   readonly loss?: number;
   readonly metric?: { readonly name: string; readonly change: number };
+  /** What the model has afterwards, not the change: parameters, multiply-accumulates, bytes of weights. */
   readonly parameters: number;
   readonly macs: number;
   readonly bytes: number;
