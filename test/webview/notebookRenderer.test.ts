@@ -52,6 +52,7 @@ describe('notebook renderer in a real browser', function () {
         assert.strictEqual(await cellBlobs(page), its!.reduce((sum, layer) => sum + layer.count, 0));
       } else {
         assert.strictEqual(kind, 'kernels');
+        await page.waitForSelector('.picture');
         assert.strictEqual(await page.locator('.picture').count(), shape![0]);
         // A picture a kernel, one pixel a weight.
         assert.deepStrictEqual(await page.locator('.picture').first().evaluate((canvas: HTMLCanvasElement) => [canvas.width, canvas.height]), [3, 3]);
@@ -68,6 +69,7 @@ describe('notebook renderer in a real browser', function () {
       await screenshot(page, `notebook-heatmap-${theme}`);
       const values = Array.from({ length: 16 * 9 }, (_, i) => Math.sin(i));
       const kernels = await draw({ version: 1, kind: 'kernels', title: 'conv1 kernels', layer: 'conv1', shape: [16, 1, 3, 3], values }, theme);
+      await kernels.waitForSelector('.picture');
       assert.strictEqual(await kernels.locator('.picture').count(), 16);
       await screenshot(kernels, `notebook-kernels-${theme}`);
     });
@@ -117,6 +119,7 @@ describe('notebook renderer in a real browser', function () {
   it('follows a change of theme', async () => {
     const page = await draw({ version: 1, kind: 'kernels', title: 'x', layer: 'a', shape: [1, 1, 1, 2], values: [-1, 1] });
     const picture = page.locator('.picture');
+    await picture.waitFor();
     const before = await picture.evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
     await page.evaluate(() => (document.body.className = 'vscode-dark'));
     await page.waitForFunction((old) => document.querySelector<HTMLCanvasElement>('.picture')!.toDataURL() !== old, before);

@@ -48,6 +48,8 @@ export function suggestionsView({ store, client }: PanelContext): View {
     );
   };
   const stops = [
+    // A card that goes while pointed at never hears that the pointer left.
+    store.watch(['suggestions'], () => store.set({ hatched: [] })),
     store.watch(['maxDrop', 'snapshot', 'running'], ({ maxDrop, snapshot, running }) =>
       drop.show(maxDrop, snapshot?.recipe !== undefined && running === undefined),
     ),

@@ -29,7 +29,7 @@ export function paintPicture(canvas: HTMLCanvasElement, picture: Picture, scale:
   const ramp = scale.scale === 'grey' ? undefined : colourRamp(scale.scale, theme.kind);
   const missing = parseColour(theme.grid);
   for (let i = 0; i < plane; i++) {
-    const level = rampIndex(values[i]!, { min: scale.min, max: scale.max, clipped: false });
+    const level = rampIndex(values[i] ?? NaN, { min: scale.min, max: scale.max, clipped: false });
     let rgb: ArrayLike<number>;
     if (level < 0) rgb = missing;
     else if (channels === 3) rgb = [0, 1, 2].map((k) => Math.max(0, rampIndex(values[k * plane + i]!, { ...scale, clipped: false })));

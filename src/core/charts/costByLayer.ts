@@ -89,7 +89,8 @@ function measuresOf(layers: readonly LayerCost[], importance: ChartColumn | unde
   ];
   const own = importance && !['parameters', 'macs'].includes(importance.name);
   if (own) measures.push(measure(importance.title, (layer) => absoluteSum(layer, importance), (value) => formatNumber(value, importance.unit)));
-  return measures;
+  // A measure nobody knows (MACs of dynamic sizes) would be an empty row in each layer.
+  return measures.filter(({ total }) => total > 0);
 }
 
 function absoluteSum(layer: LayerCost, column: ChartColumn): number {

@@ -200,7 +200,7 @@ function visibleLines(block: Block, layout: Layout, camera: Camera, view: ViewSi
 
 /** A cell without value: an outline with a stroke through it, told apart from any colour. */
 function drawMissing(context: CanvasRenderingContext2D, x: number, y: number, side: number, theme: Theme): void {
-  context.strokeStyle = theme.grid;
+  context.strokeStyle = `${theme.muted}99`;
   context.lineWidth = 1;
   context.strokeRect(x + 0.5, y + 0.5, side - 1, side - 1);
   context.beginPath();
