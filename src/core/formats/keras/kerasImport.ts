@@ -54,6 +54,7 @@ class Importer {
   private readonly declared = new Map<string, ValueInfo>();
   private readonly findings: Finding[] = [];
   private readonly names = new Set<string>();
+  private readonly shown = new Map<string, string>();
   private readonly record = {
     weights: new Map<string, { weight: string; layout: WeightLayout; layer: string }>(),
     sizes: [] as KerasRecord['sizes'][number][],
@@ -148,7 +149,7 @@ class Importer {
     if (layer.model) return this.run(layer.model, [...prefix, layer.name], inputs);
     const shared = this.sharedLayer(layer, prefix);
     const builder = new LayerBuilder({
-      file: this.file, dialect: this.dialect, weights: this.weights, names: this.names, nodes: this.nodes,
+      file: this.file, dialect: this.dialect, weights: this.weights, names: this.names, shown: this.shown, nodes: this.nodes,
       tensors: this.tensors, findings: this.findings, record: this.record, shared, config: layer.config, path: layer.path,
     }, inputs);
     if (shared.calls++ === 0 && inputs[0]) this.record.layerInputs.push({ path: layer.path, value: inputs[0].name });

@@ -36,6 +36,8 @@ export interface BuilderTarget {
     readonly sizes: KerasRecord['sizes'][number][];
     readonly targets: KerasRecord['targets'][number][];
   };
+  /** Tensors of the graph by the file's weight and the way it is shown. */
+  readonly shown: Map<string, string>;
   readonly shared: SharedLayer;
   readonly config: JsonObject;
   readonly path: JsonPath;
@@ -89,14 +91,15 @@ export class LayerBuilder implements LayerContext {
     return list.length === count ? list : new Array<number>(count).fill(list[0]!);
   }
 
-  weight(suffix: string, { axes, rank = axes?.length, merge = false }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
-    const { shared, weights, tensors, names, record } = this.target;
+  weight(suffix: string, { axes, rank = axes?.length, merge = false, alias }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
+    const { shared, weights, tensors, record } = this.target;
     const position = this.weightsAsked++;
     const known = shared.weights.get(suffix);
     if (known !== undefined) {
       return { name: known, shape: tensors.get(known)!.shape, multiplier: record.weights.get(known)?.layout.multiplier ?? 1 };
     }
     const weight = weights.find(shared.path, suffix, position)
+      ?? (alias === undefined ? undefined : weights.find(shared.path, alias, position))
       ?? this.fail(`its weight '${suffix}' is not in the file`, 'Save the model again with all its weights');
     if (rank !== undefined && weight.shape.length !== rank) {
       this.fail(`its weight '${suffix}' has the shape [${weight.shape.join(', ')}] where ${rank} axes are needed`);
@@ -105,12 +108,8 @@ export class LayerBuilder implements LayerContext {
     // From the weight: TensorFlow.js does not write the depth_multiplier of every layer.
     const multiplier = merge ? weight.shape[order[1]!]! : 1;
     const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }) };
-    const name = unique(`${shared.name}/${suffix}`, names);
-    const tensor = viewWeight(name, weight, layout);
-    tensors.set(name, tensor);
-    shared.weights.set(suffix, name);
-    record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
-    return { name, shape: tensor.shape, multiplier };
+    const tensor = this.show(weight, layout, suffix);
+    return { name: tensor.name, shape: tensor.shape, multiplier };
   }
 
   node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, domain = ''): string {
@@ -143,15 +142,11 @@ export class LayerBuilder implements LayerContext {
   }
 
   opaque(shape?: Shape): KerasValue {
-    const { shared, weights, tensors, names } = this.target;
+    const { shared, weights } = this.target;
     for (const weight of weights.all(shared.path)) {
-      const suffix = weight.name.split('/').pop() ?? weight.name;
+      const suffix = (weight.name.split('/').pop() ?? weight.name).replace(/:\d+$/, '');
       if (shared.weights.has(suffix)) continue;
-      const name = unique(`${shared.name}/${suffix.replace(/:\d+$/, '')}`, names);
-      const layout = { axes: weight.shape.map((_, axis) => axis) };
-      tensors.set(name, viewWeight(name, weight, layout));
-      shared.weights.set(suffix, name);
-      this.target.record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
+      this.show(weight, { axes: weight.shape.map((_, axis) => axis) }, suffix);
     }
     const inputs = [...this.inputs.map((input) => input.name), ...shared.weights.values()];
     return { name: this.node(this.className, inputs, {}, 'keras'), shape };
@@ -176,6 +171,21 @@ export class LayerBuilder implements LayerContext {
       nodes[index] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
     }
     return { ...output, name };
+  }
+
+  /** A weight as a tensor of the graph; layers that share a weight (nested models called in two places) share the tensor. */
+  private show(weight: Tensor, layout: WeightLayout, suffix: string): Tensor {
+    const { shared, tensors, names, record, shown } = this.target;
+    const view = JSON.stringify([weight.name, layout]);
+    const known = tensors.get(shown.get(view) ?? '');
+    const tensor = known ?? viewWeight(unique(`${shared.name}/${suffix}`, names), weight, layout);
+    const { name } = tensor;
+    shared.weights.set(suffix, name);
+    if (known) return known;
+    tensors.set(name, tensor);
+    shown.set(view, name);
+    record.weights.set(name, { weight: weight.name, layout, layer: shared.name });
+    return tensor;
   }
 
   private constant(hint: string, array: NdArray): string {

@@ -35,9 +35,9 @@ export interface LayerContext {
    * The layer's next weight, by Keras's name for it (weights without names go by the order of the calls), as a tensor
    * of the graph: axes permuted so that axis k is the file's axis `axes[k]` (default: as it is), then with `merge` the
    * first two merged, as depthwise kernels have it: [in, multiplier, ...] -> [in * multiplier, 1, ...].
-   * Throws a ParticlizeError naming layer and weight when it is missing or has another rank.
+   * `alias` is its name in other versions of Keras. Throws a ParticlizeError naming layer and weight when it is missing or has another rank.
    */
-  weight(suffix: string, layout?: { readonly axes?: readonly number[]; readonly rank?: number; readonly merge?: boolean }): WeightRef;
+  weight(suffix: string, layout?: WeightWish): WeightRef;
   /** Adds a node with one output and returns its name. */
   node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>, domain?: string): string;
   int64(hint: string, values: readonly number[]): string;
@@ -51,6 +51,13 @@ export interface LayerContext {
   report(message: string): void;
   /** Throws a ParticlizeError at this layer. */
   fail(cause: string, action?: string): never;
+}
+
+export interface WeightWish {
+  readonly axes?: readonly number[];
+  readonly rank?: number;
+  readonly merge?: boolean;
+  readonly alias?: string;
 }
 
 export interface WeightRef {

@@ -37,7 +37,7 @@ function convolution(context: LayerContext, spatial: number): KerasValue {
 
 /** Kernel in the file: [...spatial, in, multiplier]; in the graph: [in * multiplier, 1, ...spatial]. */
 function depthwise(context: LayerContext, spatial: number): KerasValue {
-  const kernel = depthwiseKernel(context, spatial, 'depthwise_kernel');
+  const kernel = depthwiseKernel(context, spatial);
   const input = toChannelsFirst(context, context.input(), spatial);
   const window = windowOf(context, spatial, kernel);
   const group = kernel.shape[0]! / kernel.multiplier;
@@ -45,7 +45,7 @@ function depthwise(context: LayerContext, spatial: number): KerasValue {
 }
 
 function separable(context: LayerContext, spatial: number): KerasValue {
-  const kernel = depthwiseKernel(context, spatial, 'depthwise_kernel');
+  const kernel = depthwiseKernel(context, spatial);
   const pointwise = context.weight('pointwise_kernel', { axes: [spatial + 1, spatial, ...range(0, spatial)] });
   const bias = biasOf(context);
   const input = toChannelsFirst(context, context.input(), spatial);
@@ -84,8 +84,8 @@ function transposed(context: LayerContext, spatial: number): KerasValue {
   return finish(context, { name, shape: [input.shape?.[0] ?? null, kernel.shape[1]!, ...sizes] }, spatial);
 }
 
-function depthwiseKernel(context: LayerContext, spatial: number, suffix: string): WeightRef {
-  return context.weight(suffix, { axes: [spatial, spatial + 1, ...range(0, spatial)], merge: true });
+function depthwiseKernel(context: LayerContext, spatial: number): WeightRef {
+  return context.weight('depthwise_kernel', { axes: [spatial, spatial + 1, ...range(0, spatial)], merge: true, alias: 'kernel' });
 }
 
 function conv(
