@@ -170,7 +170,7 @@ function splitReports(
     if (shared > 0) note('warning', `split.${right.name}`, `${shared} rows are in both ${left.name} and ${right.name}.`);
   }));
   const base = parts.find(({ name }) => name === reference);
-  return parts.map(({ mean, deviation, ...part }) => {
+  return parts.map(({ mean, deviation: _own, ...part }) => {
     const plain = { name: part.name, from: part.from, to: part.to, rows: Math.max(0, Math.min(part.to, rows) - part.from), perClass: part.perClass };
     if (!base || part.name === base.name) return plain;
     const meanShift = base.deviation > 0 ? Math.abs(mean - base.mean) / base.deviation : 0;
