@@ -33,8 +33,10 @@ export function editSource(
   const wanted = wantedSizes(source, links, changes);
   const manual = [...wanted.manual];
   let replacements = withoutOverlap(solveSizes(source, wanted.targets), manual);
+  // Sizes that are left to hand keep what they are.
+  let targets = wanted.targets;
   for (let round = 0; replacements.length > 0; round++) {
-    const wrong = wrongSizes(applyEdits(text, replacements.map(editOf)), language, parse, source, wanted.targets);
+    const wrong = wrongSizes(applyEdits(text, replacements.map(editOf)), language, parse, source, targets);
     if (wrong === undefined || round > 4) {
       manual.push(...replacements.map((one) => byHand(one, 'the edited file could not be read again')));
       replacements = [];
@@ -45,6 +47,7 @@ export function editSource(
       const taken = guilty.length > 0 ? guilty : replacements;
       manual.push(...taken.map((one) => byHand(one, 'the edited file would not have this size')));
       replacements = replacements.filter((one) => !taken.includes(one));
+      targets = targets.filter((target) => !taken.some((one) => one.targets.includes(target)));
     }
   }
   return { edits: replacements.map(editOf), manual: sorted(manual) };

@@ -44,6 +44,14 @@ describe('source: which layer a definition makes', () => {
     assert.deepEqual(link(code, [{ name: 'd', type: 'Gemm', width: 9 }]), []);
   });
 
+  it('is less sure of the order where a name or its neighbours contradict it', () => {
+    const confidence = (code: string, names: readonly string[]) =>
+      linkDefinitions(findDefinitions(code, 'python', parse), names.map((name) => ({ name, type: 'Dense', width: 8 }))).map((one) => [one.layer, one.confidence]);
+    assert.deepEqual(confidence('layers.Dense(8)', ['d']), [['d', 0.8]]);
+    assert.deepEqual(confidence('layers.Dense(8, name="other")', ['d']), [['d', 0.6]]);
+    assert.deepEqual(confidence('layers.Dense(8, name="a")\nlayers.Dense(8)', ['d', 'a']), [['a', 0.99], ['d', 0.5]]);
+  });
+
   it('is unsure where code and model contradict each other', () => {
     const code = net('self.conv1 = nn.Conv2d(1, 8, 3)', 'self.fc = nn.Linear(10, 2)');
     const tensors = [{ shape: [2, 33] }, { shape: [2] }];
