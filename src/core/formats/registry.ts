@@ -2,16 +2,26 @@ import { ParticlizeError } from '../graph/errors';
 import type { FileSet } from '../graph/byteSource';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
+import { kerasArchive } from './kerasArchive';
+import { kerasH5 } from './kerasH5';
+import { gguf } from './gguf';
+import { npz } from './npz';
 import { onnx } from './onnx';
 import { pytorch, torchScript } from './pytorch';
+import { safetensors } from './safetensors';
 import { tfjsLayers } from './tfjsLayers';
 
 /** Every format that Particlize reads; a new one is one file and one line here. The first match wins. */
 export const formats: readonly Format[] = [
   onnx,
+  kerasArchive,
+  kerasH5,
   tfjsLayers,
   pytorch,
   torchScript,
+  safetensors,
+  gguf,
+  npz,
 ];
 
 const headBytes = 1024;

@@ -39,8 +39,7 @@ export function looksLikeHdf5(head: Uint8Array): boolean {
 export async function openHdf5(source: ByteSource): Promise<Hdf5Group> {
   const { file, root } = await superblock(source);
   const object = await new Tree(file).object(root, '', new Set());
-  if (object.kind !== 'group') file.fail(root, 'its root is not a group');
-  return object;
+  return object.kind === 'group' ? object : file.fail(root, 'its root is not a group');
 }
 
 /** The object at a path below a group, or undefined. */
