@@ -11,12 +11,13 @@ export interface ReportContent {
 
 /** Columns that say most, first; those that nothing was computed for are left out. */
 export function shownColumns({ columns }: ReportContent): readonly ColumnData[] {
-  const filled = columns.filter(({ values }) => values.some((value) => !Number.isNaN(value)));
+  // A number of another particle is not a colour.
+  const filled = columns.filter(({ values, refersTo }) => refersTo !== 'row' && values.some((value) => !Number.isNaN(value)));
   const rank = (name: string): number => (preferred.includes(name) ? preferred.indexOf(name) : preferred.length);
   return [...filled].sort((one, two) => rank(one.name) - rank(two.name));
 }
 
-const preferred = ['ablationLossChange', 'contribution', 'activationMean', 'deadShare', 'classSelectivity', 'l2'];
+const preferred = ['contribution', 'ablationLossChange', 'activationMean', 'deadShare', 'classSelectivity', 'l2'];
 
 /** Where a column's numbers come from, in words. */
 export function originText({ provenance: { source, data, samples, engine, exact } }: ColumnData): string {
