@@ -32,9 +32,23 @@ export async function loadTfjsWasm(wasmFolder?: string): Promise<LoadedTfjs> {
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   // Only before the backend starts; later engines of the same process share it.
   if (!tf.engine().registryFactory['wasm'] || !tf.engine().registry['wasm']) setWasmPaths(`${folder}${path.sep}`);
-  if (!(await tf.setBackend('wasm'))) return { reason: 'the WebAssembly files of TensorFlow.js do not start on this machine' };
-  await tf.ready();
+  const handlers = processHandlers();
+  const started = await tf.setBackend('wasm');
+  // The compiled module makes every unhandled error of the process its own, and prints itself with it.
+  for (const [event, before] of handlers) {
+    for (const added of process.listeners(event as 'uncaughtException')) {
+      if (!before.includes(added)) process.removeListener(event, added);
+    }
+  }
+  if (!started) return { reason: 'the WebAssembly files of TensorFlow.js do not start on this machine' };
   return { tf, backend: 'wasm', title: `TensorFlow.js ${short(tf.version_core)} (WASM)` };
+}
+
+type ErrorEvent = 'uncaughtException' | 'unhandledRejection';
+
+function processHandlers(): readonly (readonly [ErrorEvent, readonly unknown[]])[] {
+  // Typed one by one: each event has its own kind of listener.
+  return [['uncaughtException', process.listeners('uncaughtException')], ['unhandledRejection', process.listeners('unhandledRejection')]];
 }
 
 /** Beside the bundle in the packaged extension, else in node_modules. */

@@ -109,6 +109,6 @@ export type Lowering = (context: LoweringContext) => Value | readonly Value[];
 /** One operator family; one file each, one line in lowerings/registry.ts. */
 export interface LoweringFamily {
   readonly lowerings: Readonly<Record<string, Lowering>>;
-  /** Why a node of the family cannot be run although its operator is known. */
-  refuses?(node: GraphNode): string | undefined;
+  /** Why a node of the family cannot be run although its operator is known. `rankOf` tells how many axes a value has. */
+  refuses?(node: GraphNode, rankOf: (value: string | undefined) => number | undefined): string | undefined;
 }

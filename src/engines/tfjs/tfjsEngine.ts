@@ -33,13 +33,13 @@ class TfjsEngine implements Engine {
   ) {}
 
   unsupported(graph: ModelGraph): readonly string[] {
-    return [...new Set(graph.nodes.flatMap((node) => reasonAgainst(node) === undefined ? [] : [operatorOf(node)]))];
+    return [...new Set(graph.nodes.flatMap((node) => reasonAgainst(graph, node) === undefined ? [] : [operatorOf(node)]))];
   }
 
   async compile(graph: ModelGraph, feeds: readonly string[], fetches: readonly string[]): Promise<Program> {
     const part = sliceGraph(graph, feeds, fetches);
     for (const node of part.nodes) {
-      const reason = reasonAgainst(node);
+      const reason = reasonAgainst(graph, node);
       if (reason !== undefined) {
         throw new ParticlizeError({
           place: `layer ${node.layer} (${operatorOf(node)})`, cause: `${this.title} cannot run this: ${reason}`,
@@ -51,9 +51,10 @@ class TfjsEngine implements Engine {
   }
 }
 
-function reasonAgainst(node: GraphNode): string | undefined {
+function reasonAgainst(graph: ModelGraph, node: GraphNode): string | undefined {
   const family = familyOfNode(node);
-  return family ? family.refuses?.(node) : 'it does not know this operator';
+  if (!family) return 'it does not know this operator';
+  return family.refuses?.(node, (value = '') => (graph.values.get(value) ?? graph.tensors.get(value))?.shape?.length);
 }
 
 function operatorOf({ domain, op }: GraphNode): string {

@@ -34,6 +34,13 @@ describe('the TensorFlow.js engine', function () {
     assert.equal(tf.getBackend(), 'wasm');
   });
 
+  it('leaves errors that nobody caught to the process', () => {
+    for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+      const foreign = process.listeners(event as 'uncaughtException').filter((listener) => /throw (ex|reason)/.test(listener.toString()));
+      assert.deepEqual(foreign, [], event);
+    }
+  });
+
   it('holds no tensors from run to run, and none after it is disposed of', async () => {
     const before = tf.memory().numTensors;
     const program = await engine.compile(graph, ['conv1_input'], ['dense1', 'dense2']);

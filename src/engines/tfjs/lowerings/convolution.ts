@@ -7,10 +7,10 @@ import { inOrder, shapeOf, type Value } from '../value';
 
 export const convolution: LoweringFamily = {
   lowerings: { Conv: conv, ConvTranspose: convTranspose },
-  refuses(node: GraphNode) {
-    const attribute = node.attributes['kernel_shape'];
-    return node.op === 'ConvTranspose' && attribute?.type === 'ints' && attribute.value.length > 2
-      ? 'transposed convolutions in three dimensions are missing' : undefined;
+  refuses(node, rankOf) {
+    const rank = rankOf(node.inputs[1]) ?? rankOf(node.inputs[0]) ?? 4;
+    if (rank > 5) return `windows over ${rank - 2} axes are missing`;
+    return node.op === 'ConvTranspose' && rank > 4 ? 'transposed convolutions over three axes are missing' : undefined;
   },
 };
 
@@ -50,7 +50,6 @@ function conv(context: LoweringContext): Value {
   const input = context.laidOut(x, channelsLast(rank));
   const bias = context.optional(2);
   const order = channelsLast(rank);
-  if (spatial.length > 3 || spatial.length === 0) context.fail(`convolutions over ${spatial.length} axes are missing`);
   if (spatial.length === 3) return context.value(conv3d(context, input, weight, window, group, bias), x.dtype, order);
   const flat = spatial.length === 1;
   const image = flat ? context.tf.expandDims(input, 1) as Tf.Tensor4D : input as Tf.Tensor4D;
@@ -148,7 +147,6 @@ function convTranspose(context: LoweringContext): Value {
   const rank = x.order.length;
   const [, channels = 0, ...spatial] = shapeOf(x);
   const [, , ...kernel] = shapeOf(weight);
-  if (spatial.length > 2 || spatial.length === 0) context.fail(`transposed convolutions over ${spatial.length} axes are missing`);
   const windows = windowsOf(node, spatial.length);
   const group = intOf(node, 'group', 1);
   const flat = spatial.length === 1;

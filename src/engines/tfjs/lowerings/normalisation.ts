@@ -16,7 +16,7 @@ export const normalisation: LoweringFamily = {
       const axis = x.order.indexOf(context.axis(intOf(node, 'axis', -1), x.order.length));
       const norm = intOf(node, 'p', 2) === 1
         ? tf.sum(tf.abs(x.tensor), axis, true) : tf.sqrt(tf.sum(tf.mul(x.tensor, x.tensor), axis, true));
-      return context.like(x, tf.div(x.tensor, norm));
+      return context.like(x, tf.divNoNan(x.tensor, norm));
     },
     MeanVarianceNormalization(context) {
       const { tf, node } = context;
@@ -63,16 +63,18 @@ function groupNormalization(context: LoweringContext, groups: number, epsilon: n
   return context.like(plain, tf.add(tf.mul(normal, onChannels(context, plain, each(scale))), onChannels(context, plain, each(bias))));
 }
 
-function layerNormalization(context: LoweringContext): Value {
+/** Also gives the mean and the inverse deviation that it normalises with. */
+function layerNormalization(context: LoweringContext): readonly Value[] {
   const { tf, node } = context;
-  const x = context.input(0);
-  const tensor = context.plain(x);
-  const axis = context.axis(intOf(node, 'axis', -1), tensor.rank);
-  const axes = inOrder(tensor.rank).slice(axis);
-  const normal = standardised(context, tensor, axes, floatOf(node, 'epsilon', 1e-5));
-  const scaled = tf.mul(normal, context.plain(context.input(1)));
+  const tensor = context.plain(context.input(0));
+  const axes = inOrder(tensor.rank).slice(context.axis(intOf(node, 'axis', -1), tensor.rank));
+  const mean = tf.mean(tensor, axes, true);
+  const centred = tf.sub(tensor, mean);
+  const variance = tf.mean(tf.mul(centred, centred), axes, true);
+  const inverse = tf.div(1, tf.sqrt(tf.add(variance, floatOf(node, 'epsilon', 1e-5))));
+  const scaled = tf.mul(tf.mul(centred, inverse), context.plain(context.input(1)));
   const bias = context.optional(2);
-  return context.value(bias ? tf.add(scaled, context.plain(bias)) : scaled, x.dtype);
+  return [bias ? tf.add(scaled, context.plain(bias)) : scaled, mean, inverse].map((result) => context.value(result));
 }
 
 function standardised(context: LoweringContext, tensor: Tf.Tensor, axes: number[], epsilon: number): Tf.Tensor {

@@ -2,23 +2,23 @@ import type * as Tf from '@tensorflow/tfjs-core';
 import { intOf, intsOf } from '../../../core/graph/attributes';
 import type { DType } from '../../../core/graph/tensor';
 import type { Lowering, LoweringContext, LoweringFamily } from '../loweringContext';
-import { inOrder, type TfModule, type Value } from '../value';
+import { inOrder, tfType, type TfModule, type Value } from '../value';
 
 export const reductions: LoweringFamily = {
   lowerings: {
-    ReduceSum: reduce((tf, x, axes) => tf.sum(x, axes, true)),
-    ReduceMean: reduce((tf, x, axes) => tf.mean(x, axes, true)),
-    ReduceMax: reduce((tf, x, axes) => tf.max(x, axes, true)),
-    ReduceMin: reduce((tf, x, axes) => tf.min(x, axes, true)),
-    ReduceProd: reduce((tf, x, axes) => tf.prod(x, axes, true)),
-    ReduceL1: reduce((tf, x, axes) => tf.sum(tf.abs(x), axes, true)),
-    ReduceL2: reduce((tf, x, axes) => tf.sqrt(tf.sum(tf.mul(x, x), axes, true))),
-    ReduceLogSum: reduce((tf, x, axes) => tf.log(tf.sum(x, axes, true))),
-    ReduceSumSquare: reduce((tf, x, axes) => tf.sum(tf.mul(x, x), axes, true)),
+    ReduceSum: reduce((tf, x, axes) => tf.sum(x, axes, true), 0),
+    ReduceMean: reduce((tf, x, axes) => tf.mean(x, axes, true), NaN),
+    ReduceMax: reduce((tf, x, axes) => tf.max(x, axes, true), -Infinity),
+    ReduceMin: reduce((tf, x, axes) => tf.min(x, axes, true), Infinity),
+    ReduceProd: reduce((tf, x, axes) => tf.prod(x, axes, true), 1),
+    ReduceL1: reduce((tf, x, axes) => tf.sum(tf.abs(x), axes, true), 0),
+    ReduceL2: reduce((tf, x, axes) => tf.sqrt(tf.sum(tf.mul(x, x), axes, true)), 0),
+    ReduceLogSum: reduce((tf, x, axes) => tf.log(tf.sum(x, axes, true)), -Infinity),
+    ReduceSumSquare: reduce((tf, x, axes) => tf.sum(tf.mul(x, x), axes, true), 0),
     ReduceLogSumExp: reduce((tf, x, axes) => {
       const largest = tf.max(x, axes, true);
       return tf.add(tf.log(tf.sum(tf.exp(tf.sub(x, largest)), axes, true)), largest);
-    }),
+    }, -Infinity),
     ArgMax: extreme((tf, x, axis) => tf.argMax(x, axis)),
     ArgMin: extreme((tf, x, axis) => tf.argMin(x, axis)),
   },
@@ -26,7 +26,8 @@ export const reductions: LoweringFamily = {
 
 type Reduce = (tf: TfModule, x: Tf.Tensor, axes: number[]) => Tf.Tensor;
 
-function reduce(apply: Reduce): Lowering {
+/** `ofNothing` is the result over no elements, which the kernels leave to chance. */
+function reduce(apply: Reduce, ofNothing: number): Lowering {
   return (context) => {
     const { node, tf } = context;
     const x = context.input(0);
@@ -36,7 +37,8 @@ function reduce(apply: Reduce): Lowering {
     if (!listed?.length && intOf(node, 'noop_with_empty_axes', 0) === 1) return context.like(x, x.tensor);
     const axes = listed?.length ? listed.map((axis) => context.axis(axis, rank)) : inOrder(rank);
     const positions = axes.map((axis) => x.order.indexOf(axis));
-    const result = context.cast(apply(tf, x.tensor, positions), x.dtype);
+    const shape = x.tensor.shape.map((size, position) => positions.includes(position) ? 1 : size);
+    const result = x.tensor.size === 0 ? tf.fill(shape, ofNothing, tfType(x.dtype)) : context.cast(apply(tf, x.tensor, positions), x.dtype);
     return intOf(node, 'keepdims', 1) === 1 ? context.like(x, result) : without(context, x, result, axes, x.dtype);
   };
 }
