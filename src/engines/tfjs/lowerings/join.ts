@@ -19,7 +19,7 @@ export const join: LoweringFamily = {
 };
 
 function split(context: LoweringContext): readonly Value[] {
-  const { tf, node } = context;
+  const { node } = context;
   const x = context.input(0);
   const shape = shapeOf(x);
   const axis = context.axis(intOf(node, 'axis', 0), shape.length);

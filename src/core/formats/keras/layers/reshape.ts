@@ -1,4 +1,4 @@
-import { int, ints, string } from '../../../graph/attributes';
+import { int, string } from '../../../graph/attributes';
 import type { Dim } from '../../../graph/modelGraph';
 import type { Json } from '../../containers/json';
 import type { KerasValue, LayerContext, LayerGroup } from '../layerRule';
