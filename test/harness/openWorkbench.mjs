@@ -6,7 +6,7 @@ import { loadDevExtension, uriPath } from './devExtension.mjs';
 import { repoRoot } from './paths.mjs';
 import { addWorkspaceSettings, copySampleWorkspace } from './sampleWorkspace.mjs';
 import { startVscodeServer } from './vscodeServer.mjs';
-import { themeId, Workbench } from './workbench.mjs';
+import { Workbench } from './workbench.mjs';
 
 /**
  * Opens a copy of a workspace in a real VS Code with the extension loaded from `dist/`, in a fresh browser profile.
@@ -34,10 +34,7 @@ export async function openWorkbench(options = {}) {
   const folder = copySampleWorkspace(undefined, options.from);
   const shared = options.server ?? runnersServer();
   const version = shared?.version ?? process.env.PARTICLIZE_VSCODE_VERSION ?? '1.139';
-  addWorkspaceSettings(folder, {
-    'workbench.colorTheme': themeId(options.theme ?? 'light', version),
-    ...options.settings,
-  });
+  addWorkspaceSettings(folder, options.settings ?? {});
   const server = shared ?? (await startVscodeServer(version));
   const browser = await launchBrowser();
   const { page, problems } = await openPage(browser, { viewport: options.viewport ?? { width: 1280, height: 800 } });
@@ -52,7 +49,10 @@ export async function openWorkbench(options = {}) {
     await options.beforeOpening?.(page);
     await page.goto(`${server.url}/?folder=${encodeURIComponent(uriPath(folder))}`, { waitUntil: 'domcontentloaded' });
     const workbench = new Workbench({ page, problems, folder, version, close });
-    if (options.tests === undefined) await workbench.waitUntilOpen();
+    if (options.tests !== undefined) return workbench;
+    await workbench.waitUntilOpen();
+    // VS Code passes over a workspace's theme while it opens, but follows a change.
+    await workbench.setTheme(options.theme ?? 'light');
     return workbench;
   } catch (error) {
     // What the window showed says more than the error.
