@@ -225,7 +225,7 @@ class Machine {
   private fill(target: PickleValue, pairs: readonly PickleValue[]): void {
     if (!(target instanceof PyDict || target instanceof PyObject)) return this.fail('it adds entries to something that has none');
     if (pairs.length % 2) this.fail('an entry has a key and no value');
-    for (let index = 0; index < pairs.length; index += 2) target.entries.set(pairs[index]!, pairs[index + 1]!);
+    for (let index = 0; index < pairs.length; index += 2) target.set(pairs[index]!, pairs[index + 1]!);
   }
 
   private top(): PickleValue {

@@ -20,10 +20,18 @@ export class PyTuple {
 
 /** In the order of the file; a key that comes again replaces its value, as in Python. */
 export class PyDict {
-  readonly entries = new Map<PickleValue, PickleValue>();
+  private map: Map<PickleValue, PickleValue> | undefined;
+
+  get entries(): ReadonlyMap<PickleValue, PickleValue> {
+    return this.map ?? noEntries;
+  }
+
+  set(key: PickleValue, value: PickleValue): void {
+    (this.map ??= new Map()).set(key, value);
+  }
 
   get(key: string): PickleValue | undefined {
-    return this.entries.get(key);
+    return this.map?.get(key);
   }
 }
 
@@ -44,10 +52,21 @@ export class PyGlobal {
 export class PyObject {
   state: PickleValue | undefined;
   readonly items: PickleValue[] = [];
-  readonly entries = new Map<PickleValue, PickleValue>();
+  private map: Map<PickleValue, PickleValue> | undefined;
 
   constructor(readonly callable: PyGlobal, readonly args: PickleValue, readonly how: 'reduce' | 'new') {}
+
+  get entries(): ReadonlyMap<PickleValue, PickleValue> {
+    return this.map ?? noEntries;
+  }
+
+  set(key: PickleValue, value: PickleValue): void {
+    (this.map ??= new Map()).set(key, value);
+  }
 }
+
+/** Maps are large even when they are empty, and a hostile file may have millions. */
+const noEntries: ReadonlyMap<PickleValue, PickleValue> = new Map();
 
 /** A reference to something outside the pickle (a tensor's storage). */
 export class PyPersistent {

@@ -101,8 +101,9 @@ function withTensors(root: PickleValue, tensors: ReadonlyMap<string, PyObject>):
     items?.forEach((item, index) => stack.push((items[index] = resolve(item))));
     if (value instanceof PyDict || value instanceof PyObject) {
       for (const [key, item] of value.entries) {
-        value.entries.set(key, resolve(item));
-        stack.push(value.entries.get(key)!);
+        const resolved = resolve(item);
+        if (resolved !== item) value.set(key, resolved);
+        stack.push(resolved);
       }
     }
   }

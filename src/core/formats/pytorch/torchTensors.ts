@@ -1,7 +1,7 @@
 import { ParticlizeError, type Finding } from '../../graph/errors';
 import { unique } from '../../graph/finishGraph';
 import type { DType, Tensor } from '../../graph/tensor';
-import { entriesOf, itemsOf, PyGlobal, PyObject, PyPersistent, type PickleValue } from '../containers/pickleValue';
+import { entriesOf, itemsOf, PyGlobal, PyObject, PyPersistent, PyTuple, type PickleValue } from '../containers/pickleValue';
 import type { TorchFile } from './torchFile';
 import { tensorOfView, type TorchView } from './torchStorage';
 import { isPlainName, storageDtypes, torchDtypes } from './torchTypes';
@@ -159,9 +159,9 @@ class Collector {
       });
       return undefined;
     }
-    const [shape, strides] = [numbers(size), numbers(stride)];
-    if (typeof offset !== 'number' || !shape || !strides) return fail('its shape and place are not given as numbers');
-    return { object, view: { storage, dtype, offset: base + offset, shape, strides } };
+    const [shape, strides, places] = [numbers(size), numbers(stride), numbers(new PyTuple([offset ?? null]))];
+    if (!places || !shape || !strides) return fail('its shape and place are not given as numbers');
+    return { object, view: { storage, dtype, offset: base + places[0]!, shape, strides } };
   }
 }
 
@@ -174,7 +174,7 @@ export function storageId(reference: PickleValue | undefined): PickleValue | und
 /** Sizes, as a tuple or as torch.Size makes one. */
 function numbers(value: PickleValue | undefined): readonly number[] | undefined {
   const items = itemsOf(value) ?? (value instanceof PyObject ? itemsOf(itemsOf(value.args)?.[0]) : undefined);
-  return items?.every((item): item is number => typeof item === 'number') ? items : undefined;
+  return items?.every((item): item is number | bigint => typeof item === 'number' || typeof item === 'bigint') ? items.map(Number) : undefined;
 }
 
 function textOf(key: PickleValue): string {
