@@ -84,7 +84,9 @@ export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<
     layers: graph.layers.map(({ outputShape: _stale, ...layer }) => layer),
     // What no rule can infer (results of opaque operators) is as it was: nothing is removed across those.
     declared: new Map([...graph.values].filter(([name]) => !kept.has(name))),
-    findings: [],
+    findings: graph.outputs.filter(({ name }) => kept.has(name)).map(({ name }) => ({
+      severity: 'warning', place: name, message: `the model's output ${name} gets smaller, because a layer that it shows does`,
+    })),
     origin: graph.origin,
   });
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import { int, ints } from '../../../src/core/graph/attributes';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { coupledRemoval } from '../../../src/core/optimise/coupling';
+import { removeAxes } from '../../../src/core/optimise/surgery';
 import { graphOf, int64, node } from '../support/graphs';
 
 const pads = ints([1, 1, 1, 1]);
@@ -85,6 +86,18 @@ describe('coupling: what goes together', () => {
     assert.deepStrictEqual(reasons, []);
     assert.deepStrictEqual(removal(graph, 'cd', 1, [2]).of('d', 0), [2, 3], 'one copy drags its twin, and the channel with it');
     assert.deepStrictEqual(removal(graph, 'cd', 1, [2]).of('a', 0), [1]);
+  });
+
+  it('an output that other layers read on shrinks with them, and the operated graph says so', async () => {
+    const graph = await graphOf({
+      inputs: { x: [null, 2, 4, 4] }, outputs: ['ca', 'y'], weights: { a: [3, 2, 1, 1], w: [2, 3, 1, 1] },
+      nodes: [node('Conv', ['x', 'a'], 'ca'), node('Conv', ['ca', 'w'], 'y')],
+    });
+    const { removed, blocked } = coupledRemoval(graph, [{ ref: { value: 'ca', axis: 1 }, indices: [1] }]);
+    assert.deepStrictEqual(blocked, []);
+    const operated = await removeAxes(graph, removed);
+    assert.deepStrictEqual(operated.outputs.map(({ shape }) => shape?.[1]), [2, 2]);
+    assert.match(operated.findings.map(({ place, message }) => `${place}: ${message}`).join(), /ca: the model's output ca gets smaller/);
   });
 
   it('says why it stops: outputs, inputs, unknown operators, the last particle', async () => {
