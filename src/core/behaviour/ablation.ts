@@ -8,7 +8,7 @@ import type { NdArray } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import { consumersOf, particleIndices, type LinearConsumer } from './consumers';
-import { hasContributions, openContributions, type ContributionProgram } from './contributions';
+import { contributionsPay, hasContributions, openContributions, type ContributionProgram } from './contributions';
 import { chosenGroups } from './forward';
 import { copies, maskedCopies } from './maskedCopies';
 import { ancestorsOf, suffixOf } from './suffix';
@@ -38,7 +38,7 @@ export const ablation: BehaviourFamily = {
 };
 
 /** Bytes that the part behind the cut may take at once: beyond what caches hold, more does not run faster. */
-const suffixBytes = 64 * 2 ** 20;
+const suffixBytes = 8 * 2 ** 20;
 
 async function compute(context: BehaviourContext): Promise<readonly Float32Array[]> {
   const { graph, table, data } = context;
@@ -193,11 +193,12 @@ async function withoutTerms(terms: ContributionProgram, known: ReadonlyMap<strin
   return { dtype: array.dtype, shape, data: array.data.subarray(0, list.length * y.data.length) as NdArray['data'] };
 }
 
-/** The one linear operator that reads the particles, when nothing else does and its terms can be told apart. */
+/** The one linear operator that reads the particles, when nothing else does, its terms can be told apart and that is the faster way. */
 function onlyConsumer({ graph }: BatchModel, group: ParticleGroup, output: string): LinearConsumer | undefined {
   if (group.acts.length !== 1) return undefined;
   const { linear, complete } = consumersOf(graph, group, output);
-  return complete && linear.length === 1 && hasContributions(linear[0]!) ? linear[0] : undefined;
+  const [consumer] = linear;
+  return complete && linear.length === 1 && hasContributions(consumer!) && contributionsPay(graph, consumer!) ? consumer : undefined;
 }
 
 /**

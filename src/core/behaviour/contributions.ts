@@ -1,6 +1,8 @@
+import { nodeMacs } from '../evaluate/cost';
 import type { Engine } from '../graph/engine';
 import { GraphOnGraph } from '../graph/graphBuilder';
 import type { ModelGraph } from '../graph/modelGraph';
+import { contextOf } from '../graph/inferShapes';
 import { int64Array } from '../graph/numeric';
 import type { NdArray } from '../graph/tensor';
 import type { LinearConsumer } from './consumers';
@@ -19,6 +21,28 @@ export interface ContributionProgram {
 export function hasContributions({ rule }: LinearConsumer): boolean {
   return rule.contributions !== undefined && rule.weight !== undefined;
 }
+
+/**
+ * Whether taking a particle's term from the consumer's sum is cheaper than running the consumer again on masked copies.
+ * It needs far fewer multiplications, but as one convolution of many small groups, and moves the whole sum a few times:
+ * it pays when the consumer reads many channels. The rates are what ONNX Runtime reached on two cores; only their
+ * proportion matters, and it is the same for both ways of running it.
+ */
+export function contributionsPay(graph: ModelGraph, { node, rule, indices }: LinearConsumer): boolean {
+  const macs = nodeMacs(graph, node);
+  const shape = contextOf(graph).facts(rule.output).shape;
+  if (macs === undefined || !shape) return true;
+  const elements = shape.slice(1).reduce<number>((product, size) => product * (size ?? 1), 1);
+  const again = macs / denseMacsPerSecond;
+  const term = macs / indices.length / groupedMacsPerSecond + (elements * bytesMovedPerElement) / bytesPerSecond;
+  return term < again;
+}
+
+const denseMacsPerSecond = 30e9;
+const groupedMacsPerSecond = 1.5e9;
+const bytesPerSecond = 4e9;
+/** Six passes over float32: convolution, transposition, subtraction, and the copies in between. */
+const bytesMovedPerElement = 24;
 
 /** Compiles for `particles` particles at once. `what`: the terms themselves, or the consumer's output minus each of them. */
 export async function openContributions(

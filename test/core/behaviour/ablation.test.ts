@@ -7,6 +7,9 @@ import { evaluateMasked, openMasked } from '../../../src/core/behaviour/masked';
 import { evaluate } from '../../../src/core/evaluate/evaluate';
 import { CancelledError } from '../../../src/core/graph/errors';
 import type { Engine } from '../../../src/core/graph/engine';
+import { int, ints } from '../../../src/core/graph/attributes';
+import { decompose } from '../../../src/core/particles/decompose';
+import { graphOf, node } from '../support/graphs';
 import { digits, openSample, root } from '../support/openSample';
 
 const fixtures = path.join(root, 'test/fixtures/ablation');
@@ -59,6 +62,8 @@ describe('exact ablation', function () {
 
     it('digits', async () => sameAsMasked(await openSample(path.join(digits, 'model.onnx'), path.join(digits, 'digits.particlize.json'), { samples: 40 })));
 
+    it('a wide network, by contributions', async () => sameAsMasked(await openWide(), 9));
+
     for (const model of ['tfjs-layers/tensorspace-lenet-from-keras/model.json', 'onnx/ort-mnist/mnist.onnx']) {
       it(model, async function () {
         if (!fs.existsSync(shared)) {
@@ -78,7 +83,7 @@ describe('exact ablation', function () {
   });
 
   it('takes the terms of a particle from the next sum instead of running that layer again', async () => {
-    const context = await openDigits();
+    const context = await openWide();
     const compiled: (readonly string[])[] = [];
     const engine: Engine = {
       ...context.engine,
@@ -87,10 +92,13 @@ describe('exact ablation', function () {
         return context.engine.compile(graph, feeds, fetches);
       },
     };
-    await ablation.compute({ ...context, engine, layers: new Set(['conv1']) });
+    await ablation.compute({ ...context, engine, layers: new Set(['c1']) });
     assert.ok(compiled.some((feeds) => feeds.includes('particlize/particles')), 'no contributions were computed');
     // Once: all particles, the prefix, their terms and the suffix.
     assert.equal(compiled.length, 3);
+    compiled.length = 0;
+    await ablation.compute({ ...context, ...(await openDigits()), engine, layers: new Set(['conv1']) });
+    assert.ok(!compiled.some((feeds) => feeds.includes('particlize/particles')), 'a narrow consumer is cheaper run again');
   });
 
   it('brings values while it goes, and stops when cancelled', async () => {
@@ -156,4 +164,20 @@ function rowsOf({ table }: BehaviourContext, layer: string): number[] {
 
 function close(actual: number, expected: number, tolerance: number, what = ''): void {
   assert.ok(Math.abs(actual - expected) <= tolerance, `${what}: ${actual} instead of ${expected}`);
+}
+
+/** Random weights, wide enough that subtracting a kernel's term is cheaper than running the next layer again. */
+async function openWide(): Promise<BehaviourContext> {
+  const context = await openSample(path.join(digits, 'model.onnx'), path.join(digits, 'digits.particlize.json'), { samples: 12 });
+  const pads = ints([1, 1, 1, 1]);
+  const graph = await graphOf({
+    inputs: { image: [null, 1, 8, 8] }, outputs: ['y'],
+    weights: { w1: [64, 1, 3, 3], b1: [64], w2: [64, 64, 3, 3], b2: [64], w3: [64, 10] },
+    nodes: [
+      node('Conv', ['image', 'w1', 'b1'], 'c1', { pads }), node('Relu', ['c1'], 'r1'),
+      node('Conv', ['r1', 'w2', 'b2'], 'c2', { pads }), node('Relu', ['c2'], 'r2'),
+      node('GlobalAveragePool', ['r2'], 'p'), node('Flatten', ['p'], 'f', { axis: int(1) }), node('MatMul', ['f', 'w3'], 'y'),
+    ],
+  });
+  return { ...context, graph, table: decompose(graph) };
 }
