@@ -11,28 +11,56 @@ export async function fileSource(file: string): Promise<ByteSource> {
   const name = path.basename(file);
   const { size, mtimeMs } = await inspect(file);
   const lease = new Lease(file);
-  return {
+  const check = (offset: number, length: number): void => {
+    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > size) {
+      throw new ParticlizeError({
+        file: name, place: `byte ${offset}`, cause: `${length} bytes are wanted, but the file ends at byte ${size}`,
+        action: 'The file may be cut off',
+      });
+    }
+  };
+  const fill = (offset: number, bytes: Uint8Array): Promise<void> => lease.use(async (handle) => {
+    for (let filled = 0; filled < bytes.length; ) {
+      const { bytesRead } = await handle.read(bytes, filled, Math.min(bytes.length - filled, maxReadBytes), offset + filled);
+      if (bytesRead === 0) throw changed(name);
+      filled += bytesRead;
+    }
+    if ((await handle.stat()).mtimeMs !== mtimeMs) throw changed(name);
+  });
+  const source: ByteSource = {
     name,
     sizeBytes: size,
     read: async (offset, length) => {
-      if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > size) {
-        throw new ParticlizeError({
-          file: name, place: `byte ${offset}`, cause: `${length} bytes are wanted, but the file ends at byte ${size}`,
-          action: 'The file may be cut off',
-        });
-      }
+      check(offset, length);
       const bytes = new Uint8Array(length);
-      await lease.use(async (handle) => {
-        for (let filled = 0; filled < length; ) {
-          const { bytesRead } = await handle.read(bytes, filled, Math.min(length - filled, maxReadBytes), offset + filled);
-          if (bytesRead === 0) throw changed(name);
-          filled += bytesRead;
-        }
-        if ((await handle.stat()).mtimeMs !== mtimeMs) throw changed(name);
-      });
+      await fill(offset, bytes);
       return bytes;
     },
+    readInto: async (offset, target) => {
+      check(offset, target.length);
+      await fill(offset, target);
+    },
   };
+  onDisk.set(source, { path: path.resolve(file), mtimeMs });
+  return source;
+}
+
+/** A place on disk, for threads that read by themselves. */
+export interface DiskPlace {
+  readonly path: string;
+  /** When the file was written last, as of its opening. */
+  readonly mtimeMs: number;
+  /** Where the source begins in the file. */
+  readonly offset: number;
+}
+
+/** Where a source lies on disk, when it is a file or a part of one. */
+export function diskPlace(source: ByteSource): DiskPlace | undefined {
+  let offset = 0;
+  let outer = source;
+  for (; outer.within; outer = outer.within.source) offset += outer.within.offset;
+  const file = onDisk.get(outer);
+  return file && { ...file, offset };
 }
 
 /** A model file and what lies beside it. Siblings that would leave its folder, by name or by link, are refused. */
@@ -45,6 +73,8 @@ export async function fileSetOf(file: string): Promise<FileSet> {
     list: async () => (await readdir(folder)).sort(),
   };
 }
+
+const onDisk = new WeakMap<ByteSource, { readonly path: string; readonly mtimeMs: number }>();
 
 /** Node reads less than 2 GiB at a time. */
 const maxReadBytes = 1 << 30;
@@ -112,7 +142,7 @@ class Lease {
   }
 }
 
-function changed(name: string): ParticlizeError {
+export function changed(name: string): ParticlizeError {
   return new ParticlizeError({ file: name, cause: 'the file changed while it was being read', action: 'Open it again' });
 }
 

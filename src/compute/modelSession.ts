@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { addAttributes, attributeColumns } from '../core/attributes/registry';
+import type { WeightSummer } from '../core/attributes/sums/weightSummer';
 import type { BehaviourContext } from '../core/behaviour/behaviour';
 import { responseOf } from '../core/behaviour/forward';
 import { addBehaviour, behaviourColumns } from '../core/behaviour/registry';
@@ -26,6 +25,7 @@ import { applyPlan, take } from '../core/optimise/surgery';
 import { decompose } from '../core/particles/decompose';
 import type { ParticleGroup } from '../core/particles/particle';
 import type { Column, ParticleTable } from '../core/particles/particleTable';
+import { fileDigest } from './fileDigest';
 import { fileSetOf } from './files';
 import type {
   ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, LayerSummary, ModelId, ModelSummary, PlanPreview,
@@ -37,12 +37,13 @@ import { saveModel } from './saveModel';
 export interface SessionServices {
   engine(): Promise<Engine>;
   readonly memoryBytes: number;
+  readonly summer: WeightSummer;
 }
 
 /** One open model: its graph, its table of particles, and everything that the faces ask of them. */
 export class ModelSession {
   readonly table: ParticleTable;
-  /** What behaviour runs noticed, by layer or recipe. */
+  /** What columns noticed, by layer or recipe. */
   readonly findings: Finding[] = [];
 
   private constructor(
@@ -56,7 +57,7 @@ export class ModelSession {
     const files = await fileSetOf(file);
     const format = await formatOf(files);
     const graph = await format.open(files);
-    const sha256 = await sha256Of(file, task);
+    const sha256 = await fileDigest(file, files.main.sizeBytes, task);
     return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes: files.main.sizeBytes, sha256 }, services);
   }
 
@@ -78,7 +79,8 @@ export class ModelSession {
   async columns(names: readonly string[] | undefined, task: ComputeTask): Promise<readonly ColumnData[]> {
     const known = new Set([...attributeColumns, ...behaviourColumns].map(({ name }) => name));
     this.checkColumns(names, known);
-    await addAttributes(this.graph, this.table, names && new Set(names), task);
+    const report = (finding: Finding): void => void this.findings.push(finding);
+    await addAttributes(this.graph, this.table, names && new Set(names), task, { summer: this.services.summer, report });
     return this.table.columns.filter(({ name }) => !names || names.includes(name)).map(columnData);
   }
 
@@ -279,13 +281,4 @@ function probabilities(logits: Float32Array): Float32Array {
   const powers = logits.map((value) => Math.exp(value - largest));
   const total = powers.reduce((sum, value) => sum + value, 0);
   return powers.map((value) => value / total);
-}
-
-async function sha256Of(file: string, task: ComputeTask | undefined): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) {
-    throwIfCancelled(task);
-    hash.update(chunk as Uint8Array);
-  }
-  return hash.digest('hex');
 }

@@ -86,6 +86,7 @@ export interface ModelSummary {
   readonly format: string;
   readonly formatTitle: string;
   readonly producer: string;
+  /** See fileDigest: of a large file not of all its bytes. */
   readonly sha256: string;
   readonly sizeBytes: number;
   readonly inputs: readonly { readonly name: string; readonly shape?: Shape; readonly dtype?: string }[];

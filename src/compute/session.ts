@@ -4,6 +4,7 @@ import { ParticlizeError, throwIfCancelled } from '../core/graph/errors';
 import { availableEngines, createEngine, type ChosenEngine } from '../engines/registry';
 import { ModelSession, type SessionServices } from './modelSession';
 import type { ComputeOptions, EngineStatus, MethodTable, ModelId } from './protocol';
+import { weightWorkers } from './weightWorkers';
 
 /** Everything that can be asked about models, for all faces: the compute process serves it, the command line calls it directly. */
 export function createSessions(options: ComputeOptions): MethodTable {
@@ -12,6 +13,7 @@ export function createSessions(options: ComputeOptions): MethodTable {
   let numbered = 0;
   const services: SessionServices = {
     memoryBytes: options.memoryMegabytes * 2 ** 20,
+    summer: weightWorkers(options.threads || undefined),
     engine: () => {
       engine ??= createEngine(options.engine, { threads: options.threads });
       // A failure is not remembered.

@@ -23,14 +23,19 @@ export async function* particleWeights(graph: ModelGraph, group: ParticleGroup):
 }
 
 export function slicedWeight(values: Float32Array, shape: readonly number[], slice: WeightSlice): SlicedWeight {
-  const { axis, block = 1, every } = slice;
+  const { axis } = slice;
   return {
     values,
     outer: product(shape.slice(0, axis)),
     size: shape[axis]!,
     inner: product(shape.slice(axis + 1)),
-    particleOf: (index) => Math.floor((every ? index % every : index) / block),
+    particleOf: (index) => particleOf(slice, index),
   };
+}
+
+/** The particle that index `index` of the sliced axis belongs to. */
+export function particleOf({ block = 1, every }: WeightSlice, index: number): number {
+  return Math.floor((every ? index % every : index) / block);
 }
 
 /** Calls `visit` with every run of elements of every particle. */

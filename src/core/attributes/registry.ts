@@ -1,7 +1,7 @@
 import { throwIfCancelled, type Task } from '../graph/errors';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { ColumnInfo, ParticleTable } from '../particles/particleTable';
-import type { AttributeFamily } from './attribute';
+import type { AttributeFamily, AttributeServices } from './attribute';
 import { similarity } from './similarity';
 import { size } from './size';
 import { weightStatistics } from './weightStatistics';
@@ -12,14 +12,16 @@ export const attributeFamilies: readonly AttributeFamily[] = [weightStatistics, 
 export const attributeColumns: readonly ColumnInfo[] = attributeFamilies.flatMap((family) => family.columns);
 
 /** Adds the named weight-only columns (all when undefined) to the table; those that are there already cost nothing. */
-export async function addAttributes(graph: ModelGraph, table: ParticleTable, names?: ReadonlySet<string>, task?: Task): Promise<void> {
+export async function addAttributes(
+  graph: ModelGraph, table: ParticleTable, names?: ReadonlySet<string>, task?: Task, services?: AttributeServices,
+): Promise<void> {
   const wanted = attributeFamilies.filter((family) =>
     family.columns.some(({ name }) => (!names || names.has(name)) && !table.column(name)),
   );
   for (const [done, family] of wanted.entries()) {
     throwIfCancelled(task);
     task?.progress?.(done, wanted.length, family.columns[0]?.title);
-    const values = await family.compute(graph, table, task);
+    const values = await family.compute(graph, table, task, services);
     family.columns.forEach((column, index) =>
       table.add({ ...column, provenance: { source: 'weights', exact: true }, values: values[index]! }),
     );

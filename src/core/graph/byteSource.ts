@@ -5,6 +5,10 @@ export interface ByteSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes at `offset`; rejects with a ParticlizeError when the range leaves the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills `target` with the bytes at `offset`: what `read` does, without memory of its own. */
+  readInto?(offset: number, target: Uint8Array): Promise<void>;
+  /** Where a source that is part of another one begins in it. */
+  readonly within?: { readonly source: ByteSource; readonly offset: number };
 }
 
 /** A model file and what lies beside it (weight shards, external data). Names are relative, with `/`. */

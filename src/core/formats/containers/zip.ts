@@ -136,7 +136,11 @@ export class ZipArchive {
 
 /** A range of a file as if it were a file of its own. */
 export class PartOfFile implements ByteSource {
-  constructor(readonly name: string, private readonly source: ByteSource, private readonly start: number, readonly sizeBytes: number) {}
+  readonly within: { readonly source: ByteSource; readonly offset: number };
+
+  constructor(readonly name: string, private readonly source: ByteSource, private readonly start: number, readonly sizeBytes: number) {
+    this.within = { source, offset: start };
+  }
 
   read(offset: number, length: number): Promise<Uint8Array> {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes)) {
