@@ -7,16 +7,23 @@ import { kerasH5 } from './kerasH5';
 import { gguf } from './gguf';
 import { npz } from './npz';
 import { onnx } from './onnx';
+import { pt2 } from './pt2';
 import { pytorch, torchScript } from './pytorch';
 import { safetensors } from './safetensors';
+import { frozenGraph, savedModel } from './savedModel';
+import { tfjsGraph } from './tfjsGraph';
 import { tfjsLayers } from './tfjsLayers';
 
 /** Every format that Particlize reads; a new one is one file and one line here. The first match wins. */
 export const formats: readonly Format[] = [
+  savedModel,
   onnx,
   kerasArchive,
   kerasH5,
   tfjsLayers,
+  tfjsGraph,
+  frozenGraph,
+  pt2,
   pytorch,
   torchScript,
   safetensors,
