@@ -1,7 +1,7 @@
 import { ParticlizeError } from '../graph/errors';
 import { finishGraph } from '../graph/finishGraph';
 import { contextOf } from '../graph/inferShapes';
-import type { GraphNode, ModelGraph, Shape } from '../graph/modelGraph';
+import { indexOf, type GraphNode, type ModelGraph, type Shape } from '../graph/modelGraph';
 import type { AxisRef, ResizeContext, ValueFacts } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import { tensorOf, type NdArray, type NumericArray, type Tensor } from '../graph/tensor';
@@ -84,7 +84,7 @@ export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<
     layers: graph.layers.map(({ outputShape: _stale, ...layer }) => layer),
     // What no rule can infer (results of opaque operators) is as it was: nothing is removed across those.
     declared: new Map([...graph.values].filter(([name]) => !kept.has(name))),
-    findings: graph.outputs.filter(({ name }) => kept.has(name)).map(({ name }) => ({
+    findings: graph.outputs.filter(({ name }) => kept.has(name) && indexOf(graph).consumers.has(name)).map(({ name }) => ({
       severity: 'warning', place: name, message: `the model's output ${name} gets smaller, because a layer that it shows does`,
     })),
     origin: graph.origin,
