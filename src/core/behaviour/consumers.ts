@@ -59,6 +59,7 @@ class Walk {
       const reads = readsOf(node).filter((name) => name === at.value).length;
       if (rule && rule.input === at.value && rule.axis === at.axis && reads === 1) {
         this.linear.push({ node, rule, indices });
+        if (rule.inside) this.complete = false;
         continue;
       }
       const output = node.outputs[0]!;

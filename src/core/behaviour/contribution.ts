@@ -67,8 +67,9 @@ async function addMagnitudes(
       for (let first = 0; first < group.count; first += particles) {
         throwIfCancelled(task);
         const list = Array.from({ length: Math.min(particles, group.count - first) }, (_, index) => first + index);
-        const array = asFloat32(await terms.run(known.get(rule.input)!, known.get(rule.output)!, list));
-        const each = elementCount(known.get(rule.output)!.shape);
+        const computed = await terms.run(known.get(rule.input)!, known.get(rule.output)!, list);
+        const array = asFloat32(computed);
+        const each = elementCount(computed.shape.slice(1));
         for (const [position, particle] of list.entries()) {
           let sum = 0;
           for (let at = position * each; at < (position + 1) * each; at++) sum += Math.abs(array[at]!);

@@ -79,7 +79,8 @@ function variablesIn(group: Hdf5Group): Hdf5Dataset[] {
   const vars = hdf5At(group, 'vars');
   const own = vars?.kind === 'group' ? [...vars.children.entries()] : [];
   const order = (name: string): string => name.replace(/^forward_layer$/, '!forward').replace(/^backward_layer$/, '!later');
-  const parts = [...group.children].filter(([name]) => name !== 'vars').sort(([a], [b]) => order(a) < order(b) ? -1 : 1);
+  // Random generators of dropout are no weights.
+  const parts = [...group.children].filter(([name]) => name !== 'vars' && !name.startsWith('seed_generator')).sort(([a], [b]) => order(a) < order(b) ? -1 : 1);
   return [
     ...own.sort(([a], [b]) => Number(a) - Number(b)).map(([, child]) => child).filter(isDataset),
     ...parts.flatMap(([, child]) => child.kind === 'group' ? variablesIn(child) : []),

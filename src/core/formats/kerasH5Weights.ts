@@ -1,7 +1,7 @@
 import type { Tensor } from '../graph/tensor';
 import { datasetsIn, hdf5At, type Hdf5Attribute, type Hdf5Group } from './containers/hdf5';
 import type { Hdf5Dataset } from './containers/hdf5Dataset';
-import { weightsByName, type KerasWeights } from './keras/namedWeights';
+import { endsWith, weightsByName, type KerasWeights } from './keras/namedWeights';
 
 /** Weights of a Keras file, found for its layers; tensors are called by their datasets' paths. */
 export interface KerasStore {
@@ -41,7 +41,7 @@ export function h5Weights(group: Hdf5Group): KerasStore {
         if (!layer) return undefined;
         const exact = layer.byName.find(path, suffix, position);
         if (exact || path.length > 1) return exact;
-        const ending = layer.list.filter(({ name }) => name.replace(/:\d+$/, '').split('/').pop() === suffix);
+        const ending = layer.list.filter(({ name }) => endsWith(name.replace(/:\d+$/, '').split('/'), suffix));
         // Keras 1 called a kernel conv_W: what remains is the order.
         return ending.length === 1 ? ending[0] : layer.list[position];
       },

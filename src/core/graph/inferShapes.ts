@@ -1,6 +1,7 @@
 import type { Dim, GraphNode, ModelGraph, Shape, ValueInfo } from './modelGraph';
 import { familyOf } from './ops/registry';
 import type { ShapeContext, ValueFacts } from './ops/operator';
+import type { Tensor } from './tensor';
 
 /** Largest tensor whose contents take part in shape arithmetic. */
 export const smallElements = 1024;
@@ -46,7 +47,7 @@ export class ShapeInference implements ShapeContext {
     if (!value) return {};
     const info = this.values.get(value) ?? this.known.tensors.get(value);
     if (!info) return {};
-    return { dtype: info.dtype, shape: info.shape, constant: this.constants.get(value) };
+    return factsOf(info, this.constants.get(value));
   }
 
   isConstant(value: string): boolean {
@@ -89,7 +90,7 @@ export class ShapeInference implements ShapeContext {
       const claimed = declared.shape;
       shape = shape ? shape.map((dim, axis) => dim ?? claimed[axis] ?? null) : claimed;
     }
-    this.values.set(name, { name, dtype: facts.dtype ?? declared?.dtype, shape });
+    this.values.set(name, { name, dtype: facts.dtype ?? declared?.dtype, shape, ...(facts.fill !== undefined && { fill: facts.fill }) });
     if (facts.constant && facts.constant.length <= smallElements) this.constants.set(name, facts.constant);
   }
 }
@@ -125,9 +126,13 @@ function makeContext(graph: ModelGraph): ShapeContext {
     isConstant: (value) => fixed.has(value),
     facts(value) {
       const info = graph.values.get(value) ?? graph.tensors.get(value);
-      return info ? { dtype: info.dtype, shape: info.shape, constant: graph.constants.get(value) } : {};
+      return info ? factsOf(info, graph.constants.get(value)) : {};
     },
   };
+}
+
+function factsOf(info: ValueInfo | Tensor, constant: readonly Dim[] | undefined): ValueFacts {
+  return { dtype: info.dtype, shape: info.shape, constant, ...('fill' in info && { fill: info.fill }) };
 }
 
 function agree(left: Shape, right: Shape): boolean {

@@ -9,6 +9,8 @@ export interface ValueInfo {
   readonly name: string;
   readonly dtype?: DType;
   readonly shape?: Shape;
+  /** The number that every element is, where that follows without running. */
+  readonly fill?: number;
 }
 
 export type Attribute =

@@ -73,9 +73,10 @@ class Walk {
   follow(node: GraphNode, rule: ParticleRule): Found {
     const slices: WeightSlice[] = rule.slices.flatMap((slice) =>
       this.storedSlices({ value: slice.tensor, axis: slice.axis }, slice.role).map((stored) => ({ ...slice, ...stored })));
-    const region = new Map<string, AxisRef>([[rule.output, { value: rule.output, axis: rule.axis }]]);
+    const starts: AxisRef[] = [{ value: rule.output, axis: rule.axis }, ...rule.others ?? []];
+    const region = new Map<string, AxisRef>(starts.map((ref) => [ref.value, ref]));
     const mixing = new Set<GraphNode>();
-    const open = new Set(this.index.consumers.get(rule.output));
+    const open = new Set(starts.flatMap(({ value }) => this.index.consumers.get(value) ?? []));
     // In the graph's order, so that an operator is judged when all of its operands have been (x * sigmoid(x)).
     for (let next = this.first(open); next; next = this.first(open)) {
       open.delete(next);
@@ -178,6 +179,7 @@ function distinct(refs: readonly AxisRef[]): AxisRef[] {
   return refs.filter((ref, index) => refs.findIndex((other) => same(ref, other)) === index);
 }
 
+/** A recurrent layer's own weights are sliced along two axes. */
 function distinctSlices(slices: readonly WeightSlice[]): WeightSlice[] {
   return slices.filter((slice, index) =>
     slices.findIndex((other) => other.tensor === slice.tensor && other.axis === slice.axis) === index);

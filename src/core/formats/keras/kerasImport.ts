@@ -154,11 +154,9 @@ class Importer {
     }, inputs);
     if (shared.calls++ === 0 && inputs[0]) this.record.layerInputs.push({ path: layer.path, value: inputs[0].name });
     const rule = ruleOf(layer.className);
-    const output = builder.finish(rule ? rule(builder) : builder.opaque());
-    if (output.shape) {
-      this.declared.set(output.name, { name: output.name, shape: output.shape, dtype: output.dtype ?? 'float32' });
-    }
-    return [output];
+    const outputs = builder.finish(rule ? rule(builder) : builder.opaque());
+    for (const { name, shape, dtype = 'float32' } of outputs) if (shape) this.declared.set(name, { name, shape, dtype });
+    return outputs;
   }
 
   private resolve(ref: TensorRef, values: ReadonlyMap<string, readonly KerasValue[]>): KerasValue | undefined {

@@ -3,7 +3,7 @@ import { unique } from '../../graph/finishGraph';
 import type { Attribute, GraphNode, Shape } from '../../graph/modelGraph';
 import { float32Array, int64Array } from '../../graph/numeric';
 import { tensorOf, type NdArray, type Tensor } from '../../graph/tensor';
-import type { Json, JsonObject, JsonPath } from '../containers/json';
+import { isObject, type Json, type JsonObject, type JsonPath } from '../containers/json';
 import type { KerasDialect, KerasValue, LayerContext, WeightRef } from './layerRule';
 import type { KerasRecord } from './kerasImport';
 import type { KerasWeights } from './namedWeights';
@@ -41,6 +41,9 @@ export interface BuilderTarget {
   readonly shared: SharedLayer;
   readonly config: JsonObject;
   readonly path: JsonPath;
+  /** Inside a wrapper: the class of the wrapped layer, and how its part of the weights is called. */
+  readonly className?: string;
+  readonly part?: string;
 }
 
 /** The {@link LayerContext} of one call of a layer. */
@@ -49,10 +52,11 @@ export class LayerBuilder implements LayerContext {
   readonly config: JsonObject;
   readonly dialect: KerasDialect;
   private readonly firstNode: number;
-  private weightsAsked = 0;
 
-  constructor(private readonly target: BuilderTarget, readonly inputs: readonly KerasValue[]) {
-    this.className = target.shared.type;
+  constructor(
+    private readonly target: BuilderTarget, readonly inputs: readonly KerasValue[], private readonly counter = { weights: 0 },
+  ) {
+    this.className = target.className ?? target.shared.type;
     this.config = target.config;
     this.dialect = target.dialect;
     this.firstNode = target.nodes.length;
@@ -91,9 +95,10 @@ export class LayerBuilder implements LayerContext {
     return list.length === count ? list : new Array<number>(count).fill(list[0]!);
   }
 
-  weight(suffix: string, { axes, rank = axes?.length, merge = false, alias }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
-    const { shared, weights, tensors, record } = this.target;
-    const position = this.weightsAsked++;
+  weight(name: string, { axes, rank = axes?.length, merge = false, alias, gates }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
+    const { shared, weights, tensors, record, part } = this.target;
+    const suffix = part ? `${part}/${name}` : name;
+    const position = this.counter.weights++;
     const known = shared.weights.get(suffix);
     if (known !== undefined) {
       return { name: known, shape: tensors.get(known)!.shape, multiplier: record.weights.get(known)?.layout.multiplier ?? 1 };
@@ -107,7 +112,7 @@ export class LayerBuilder implements LayerContext {
     const order = axes ?? weight.shape.map((_, axis) => axis);
     // From the weight: TensorFlow.js does not write the depth_multiplier of every layer.
     const multiplier = merge ? weight.shape[order[1]!]! : 1;
-    const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }) };
+    const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }), ...(gates && { gates }) };
     const tensor = this.show(weight, layout, suffix);
     return { name: tensor.name, shape: tensor.shape, multiplier };
   }
@@ -118,6 +123,25 @@ export class LayerBuilder implements LayerContext {
     nodes.push({ name, op, domain, inputs, outputs: [name], attributes, layer: shared.name });
     shared.nodes.push(name);
     return name;
+  }
+
+  nodes(
+    op: string, inputs: readonly string[], wanted: readonly boolean[], attributes: Readonly<Record<string, Attribute>> = {},
+  ): readonly string[] {
+    const { shared, names, nodes } = this.target;
+    const name = unique(`${shared.name}/${op}`, names);
+    const outputs = wanted.map((used, index) => (used ? unique(`${name}:${index}`, names) : ''));
+    nodes.push({ name, op, domain: '', inputs, outputs, attributes, layer: shared.name });
+    shared.nodes.push(name);
+    return outputs;
+  }
+
+  wrapped(setting: string, inputs: readonly KerasValue[], part = this.target.part): LayerContext | undefined {
+    const layer = this.setting(setting);
+    if (!isObject(layer) || typeof layer.class_name !== 'string') return undefined;
+    const config = isObject(layer.config) ? layer.config : {};
+    const path = [...this.target.path, setting, 'config'];
+    return new LayerBuilder({ ...this.target, config, path, className: layer.class_name, ...(part !== undefined && { part }) }, inputs, this.counter);
   }
 
   int64(hint: string, values: readonly number[]): string {
@@ -161,8 +185,10 @@ export class LayerBuilder implements LayerContext {
   }
 
   /** Gives the layer's output the layer's name; a layer that adds nothing becomes an Identity, so that it has one. */
-  finish(output: KerasValue): KerasValue {
+  finish(made: KerasValue | readonly KerasValue[]): readonly KerasValue[] {
     const { nodes, names, shared } = this.target;
+    const outputs = Array.isArray(made) ? made as readonly KerasValue[] : [made as KerasValue];
+    const output = outputs[0]!;
     const last = nodes.length > this.firstNode ? output.name : this.node('Identity', [output.name]);
     const name = unique(shared.name, names);
     for (let index = this.firstNode; index < nodes.length; index++) {
@@ -170,7 +196,7 @@ export class LayerBuilder implements LayerContext {
       const rename = (value: string): string => value === last ? name : value;
       nodes[index] = { ...node, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) };
     }
-    return { ...output, name };
+    return [{ ...output, name }, ...outputs.slice(1).map((other) => (other.name === last ? { ...other, name } : other))];
   }
 
   /** A weight as a tensor of the graph; layers that share a weight (nested models called in two places) share the tensor. */

@@ -1,6 +1,7 @@
 import type { Attribute, Shape } from '../../graph/modelGraph';
 import type { DType } from '../../graph/tensor';
 import type { Json, JsonObject } from '../containers/json';
+import type { GateLayout } from './weightView';
 
 /** A value of the graph in Keras's own layout, with what is known of it while reading. */
 export interface KerasValue {
@@ -40,6 +41,14 @@ export interface LayerContext {
   weight(suffix: string, layout?: WeightWish): WeightRef;
   /** Adds a node with one output and returns its name. */
   node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>, domain?: string): string;
+  /** Adds a node with several outputs, of which only the wanted ones get names. */
+  nodes(op: string, inputs: readonly string[], wanted: readonly boolean[], attributes?: Readonly<Record<string, Attribute>>): readonly string[];
+  /**
+   * The same call with the settings of a layer that this one wraps, whose configuration is the setting of that name;
+   * `weights` says how the wrapped layer's part of the weights begins (forward, backward), `inputs` what it reads.
+   * undefined when there is no such layer.
+   */
+  wrapped(setting: string, inputs: readonly KerasValue[], weights?: string): LayerContext | undefined;
   int64(hint: string, values: readonly number[]): string;
   float32(hint: string, values: readonly number[], shape?: readonly number[]): string;
   /** Records that a setting is the size of a tensor's axis, so that saving a smaller model corrects it. */
@@ -54,6 +63,8 @@ export interface LayerContext {
 }
 
 export interface WeightWish {
+  /** Gates of a recurrent layer, in the graph's order. */
+  readonly gates?: GateLayout;
   readonly axes?: readonly number[];
   readonly rank?: number;
   readonly merge?: boolean;
@@ -68,8 +79,8 @@ export interface WeightRef {
   readonly multiplier: number;
 }
 
-/** Adds the nodes of one call of a layer and returns its output. */
-export type LayerRule = (context: LayerContext) => KerasValue;
+/** Adds the nodes of one call of a layer and returns its output, or its outputs. */
+export type LayerRule = (context: LayerContext) => KerasValue | readonly KerasValue[];
 
 /** Rules by class name; one group a file, one line in layers/registry.ts. */
 export type LayerGroup = Readonly<Record<string, LayerRule>>;

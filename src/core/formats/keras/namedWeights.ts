@@ -2,7 +2,10 @@ import type { Tensor } from '../../graph/tensor';
 
 /** Finds the weights of a Keras layer in whatever way its file orders them. */
 export interface KerasWeights {
-  /** `layer` is the way through nested models; `position` counts the layer's weights in Keras's own order. */
+  /**
+   * `layer` is the way through nested models; `position` counts the layer's weights in Keras's own order. A suffix
+   * 'forward/kernel' is a weight of a part of the layer: one of the names before it begins with 'forward'.
+   */
   find(layer: readonly string[], suffix: string, position: number): Tensor | undefined;
   /** Every weight of a layer, for layers that Particlize does not know. */
   all(layer: readonly string[]): readonly Tensor[];
@@ -27,7 +30,7 @@ export function weightsByName(tensors: Iterable<Tensor>): KerasWeights {
   return {
     find(layer, suffix) {
       const candidates = (bySegment.get(layer[layer.length - 1] ?? '') ?? [])
-        .filter(({ segments }) => segments[segments.length - 1] === suffix);
+        .filter(({ segments }) => endsWith(segments, suffix));
       const [best] = candidates.sort((left, right) => score(right.segments, layer) - score(left.segments, layer));
       return best?.tensor;
     },
@@ -39,4 +42,10 @@ export function weightsByName(tensors: Iterable<Tensor>): KerasWeights {
         .map(({ tensor }) => tensor);
     },
   };
+}
+
+/** Whether the last part of a name is the suffix, and the suffix's own first part is the beginning of one before it. */
+export function endsWith(segments: readonly string[], suffix: string): boolean {
+  const [last, part] = suffix.split('/').reverse();
+  return segments[segments.length - 1] === last && (part === undefined || segments.slice(0, -1).some((segment) => segment.startsWith(part)));
 }

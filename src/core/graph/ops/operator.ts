@@ -33,6 +33,8 @@ export interface ValueFacts {
   readonly shape?: Shape;
   /** Contents, for small integer tensors whose elements follow without running (null: unknown element). */
   readonly constant?: readonly Dim[];
+  /** The number that every element is, where that is known without running (states that begin with zeros). */
+  readonly fill?: number;
 }
 
 export interface ShapeContext {
@@ -101,6 +103,8 @@ export interface ParticleRule {
   /** The value whose axis enumerates the particles, right behind this operator. */
   readonly output: string;
   readonly axis: number;
+  /** Further outputs of the operator with the same particles (the final state of a recurrent layer). */
+  readonly others?: readonly AxisRef[];
   /** Slices of weights that are the particle: index p of `axis` (p*block .. p*block+block-1, repeated by `repeats` at `every`). */
   readonly slices: readonly WeightSlice[];
 }
@@ -126,6 +130,11 @@ export interface LinearRule {
   readonly outputAxis: number;
   /** Names of the inputs of the node that are additive constants (dropped to get Σ alone). */
   readonly bias?: string;
+  /**
+   * The sums are inside the operator (gates of a recurrent layer, which are not values of the graph): `output` only says
+   * where they end up, and cutting a particle is not subtracting its terms from it.
+   */
+  readonly inside?: boolean;
   /**
    * Adds nodes that compute the contributions of J particles at once. `x` is the input restricted to those particles'
    * indices on `axis` (J * block of them, particle-major, same rank as the input); `weights` is the weight restricted
@@ -153,6 +162,18 @@ export interface GradientContext extends ShapeContext {
   readonly outputs: readonly (string | undefined)[];
   /** Which inputs need a gradient. */
   needs(input: number): boolean;
+  /**
+   * Sizes with a stand-in for each one that the model leaves open: equal numbers are equal sizes whatever is fed (two
+   * values with the same batch), and no known size is one of them. null where not even that follows.
+   */
+  sizes(value: string): Shape | undefined;
+  /** The value of an output that the operator has but the model may not use (a pooling's indices). */
+  output(index: number): string;
+  /**
+   * The gradients by way of plainer operators: `compose` makes the node's outputs once more from its inputs (those that
+   * get no gradient may be left out), and what it adds is differentiated.
+   */
+  through(compose: (builder: GraphBuilder) => readonly (string | undefined)[]): readonly (string | undefined)[];
 }
 
 export type { ModelGraph, ValueInfo };

@@ -17,9 +17,9 @@ export const reshape: OperatorFamily = {
   },
 
   shape(node, context) {
-    const { dtype, shape, constant } = context.facts(firstInput(node));
+    const { dtype, shape, constant, fill } = context.facts(firstInput(node));
     const out = shapeOf(node, context, shape);
-    return [{ dtype, shape: out, constant: out && out.length <= 1 ? constant : undefined }];
+    return [{ dtype, shape: out, constant: out && out.length <= 1 ? constant : undefined, fill }];
   },
 
   flow(node, context) {

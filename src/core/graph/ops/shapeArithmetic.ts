@@ -18,11 +18,11 @@ export const copies: OperatorFamily = {
   },
 
   shape(node, context) {
-    const { dtype, shape, constant } = context.facts(firstInput(node));
-    if (node.op === 'Identity') return [{ dtype, shape, constant }];
+    const { dtype, shape, constant, fill } = context.facts(firstInput(node));
+    if (node.op === 'Identity') return [{ dtype, shape, constant, fill }];
     const to = node.op === 'Cast' ? castTypes[intOf(node, 'to', 0)] : context.facts(node.inputs[1] ?? '').dtype;
     const whole = to !== undefined && /int/.test(to);
-    return [{ dtype: to, shape, constant: whole ? constant?.map((value) => value && Math.trunc(value)) : constant }];
+    return [{ dtype: to, shape, constant: whole ? constant?.map((value) => value && Math.trunc(value)) : constant, fill: whole && fill !== undefined ? Math.trunc(fill) : fill }];
   },
 
   flow(node, context) {
@@ -53,7 +53,7 @@ export const repetition: OperatorFamily = {
   ops: ['Expand', 'Tile'],
 
   shape(node, context) {
-    const { dtype, shape } = context.facts(firstInput(node));
+    const { dtype, shape, constant, fill = constant?.length === 1 ? constant[0] ?? undefined : undefined } = context.facts(firstInput(node));
     const second = context.facts(node.inputs[1] ?? '');
     if (node.op === 'Tile') {
       const times = second.constant;
@@ -61,11 +61,11 @@ export const repetition: OperatorFamily = {
         const count = times?.[axis] ?? null;
         return dim === null || count === null ? null : dim * count;
       };
-      return [{ dtype, shape: shape?.map(size) }];
+      return [{ dtype, shape: shape?.map(size), fill }];
     }
     const rank = second.shape?.length === 1 ? second.shape[0] : null;
     const target = second.constant ?? (typeof rank === 'number' && rank <= 64 ? new Array<Dim>(rank).fill(null) : undefined);
-    return [{ dtype, shape: broadcast([shape, target]) }];
+    return [{ dtype, shape: broadcast([shape, target]), fill }];
   },
 
   flow(node, context): Relation[] {
@@ -127,11 +127,11 @@ const rules: Readonly<Record<string, (node: GraphNode, context: ShapeContext) =>
     const value = fill?.type === 'tensor' ? fill.value : undefined;
     const dtype = value?.dtype ?? 'float32';
     const rank = shape?.length === 1 ? shape[0] : null;
-    if (!constant) return { dtype, shape: typeof rank === 'number' && rank <= 64 ? new Array<Dim>(rank).fill(null) : undefined };
-    const count = product(constant);
     const element = value ? asNumbers(value)[0] ?? 0 : 0;
+    if (!constant) return { dtype, shape: typeof rank === 'number' && rank <= 64 ? new Array<Dim>(rank).fill(null) : undefined, fill: element };
+    const count = product(constant);
     const small = constant.length <= 1 && count !== null && count <= 1024;
-    return { dtype, shape: constant, constant: small ? new Array<Dim>(count).fill(element) : undefined };
+    return { dtype, shape: constant, constant: small ? new Array<Dim>(count).fill(element) : undefined, fill: element };
   },
 
   Range(node, context) {

@@ -18,8 +18,8 @@ export const slice: OperatorFamily = {
   },
 
   shape(node, context) {
-    const { dtype, shape, constant } = context.facts(firstInput(node));
-    if (!shape) return [{ dtype }];
+    const { dtype, shape, constant, fill } = context.facts(firstInput(node));
+    if (!shape) return [{ dtype, fill }];
     const cuts = cutsOf(node, context);
     const out = shape.map((dim, axis): Dim => {
       const cut = cuts?.get(axis);
@@ -30,7 +30,7 @@ export const slice: OperatorFamily = {
     const contents = constant && shape.length === 1 && only?.known
       ? range(0, only.count).map((index) => constant[only.start + index * only.step] ?? null)
       : undefined;
-    return [{ dtype, shape: out, constant: contents }];
+    return [{ dtype, shape: out, constant: contents, fill }];
   },
 
   flow(node, context) {

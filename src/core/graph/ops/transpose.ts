@@ -9,10 +9,10 @@ export const transpose: OperatorFamily = {
   ops: ['Transpose'],
 
   shape(node, context) {
-    const { dtype, shape, constant } = context.facts(firstInput(node));
+    const { dtype, shape, constant, fill } = context.facts(firstInput(node));
     if (!shape) return [{ dtype }];
     const out = permOf(node, shape.length).map((axis) => shape[normalAxis(axis, shape.length)]!);
-    return [{ dtype, shape: out, constant: shape.length <= 1 ? constant : undefined }];
+    return [{ dtype, shape: out, constant: shape.length <= 1 ? constant : undefined, fill }];
   },
 
   flow(node, context) {

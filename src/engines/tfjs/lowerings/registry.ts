@@ -9,6 +9,7 @@ import { join } from './join';
 import { normalisation } from './normalisation';
 import { pad } from './pad';
 import { pooling } from './pooling';
+import { recurrent } from './recurrent';
 import { reductions } from './reductions';
 import { resample } from './resample';
 import { reshape } from './reshape';
@@ -26,6 +27,7 @@ const families: readonly LoweringFamily[] = [
   normalisation,
   pad,
   pooling,
+  recurrent,
   reductions,
   resample,
   reshape,

@@ -63,6 +63,18 @@ describe('Keras layers mean what TensorFlow.js makes of them', function () {
     ...(['elu', 'hardSigmoid', 'linear', 'relu', 'relu6', 'selu', 'sigmoid', 'softmax', 'softplus', 'softsign', 'tanh', 'swish', 'mish', 'gelu', 'gelu_new'] as const)
       .map((activation): [string, number[], () => tf.layers.Layer] =>
         [`activation ${activation}`, [4, 6], () => layers.activation({ activation: activation as 'relu' })]),
+    ['LSTM', [5, 3], () => layers.lstm({ units: 4 })],
+    ['LSTM, sequences', [5, 3], () => layers.lstm({ units: 4, returnSequences: true, recurrentActivation: 'sigmoid', useBias: false })],
+    ['LSTM, backwards', [5, 3], () => layers.lstm({ units: 4, returnSequences: true, goBackwards: true })],
+    ['GRU', [5, 3], () => layers.gru({ units: 4 })],
+    ['GRU, sequences', [5, 3], () => layers.gru({ units: 4, returnSequences: true, activation: 'softsign' })],
+    ['SimpleRNN', [5, 3], () => layers.simpleRNN({ units: 4, returnSequences: true })],
+    ['SimpleRNN over 50 steps', [50, 3], () => layers.simpleRNN({ units: 4, returnSequences: true })],
+    ...(['concat', 'sum', 'mul', 'ave'] as const).map((mergeMode): [string, number[], () => tf.layers.Layer] =>
+      [`Bidirectional ${mergeMode}`, [5, 3], () => layers.bidirectional({ layer: layers.lstm({ units: 4, returnSequences: true }) as never, mergeMode })]),
+    ['Bidirectional GRU, last step', [5, 3], () => layers.bidirectional({ layer: layers.gru({ units: 4 }) as never, mergeMode: 'concat' })],
+    ['TimeDistributed Dense', [5, 3], () => layers.timeDistributed({ layer: layers.dense({ units: 4, activation: 'tanh' }) })],
+    ['TimeDistributed Conv1D', [5, 6, 3], () => layers.timeDistributed({ layer: layers.conv1d({ filters: 4, kernelSize: 2 }) })],
     ['Flatten', image, () => layers.flatten()],
     ['Flatten channels_first', image, () => layers.flatten({ dataFormat: 'channelsFirst' })],
     ['Reshape', image, () => layers.reshape({ targetShape: [8, 28] })],

@@ -1,4 +1,4 @@
-import type { LayerRule } from '../layerRule';
+import type { LayerGroup, LayerRule } from '../layerRule';
 import { activationLayers } from './activation';
 import { convLayers } from './conv';
 import { coreLayers } from './core';
@@ -8,9 +8,10 @@ import { normLayers } from './norm';
 import { poolingLayers } from './pooling';
 import { recurrentLayers } from './recurrent';
 import { reshapeLayers } from './reshape';
+import { wrapperLayers } from './wrapper';
 
 /** Every Keras layer that Particlize reads; a new group is one file and one line here. */
-const rules = new Map<string, LayerRule>(Object.entries({
+const groups = (): LayerGroup => ({
   ...activationLayers,
   ...convLayers,
   ...coreLayers,
@@ -20,9 +21,13 @@ const rules = new Map<string, LayerRule>(Object.entries({
   ...poolingLayers,
   ...recurrentLayers,
   ...reshapeLayers,
-}));
+  ...wrapperLayers,
+});
+let rules: ReadonlyMap<string, LayerRule> | undefined;
 
 /** The rule of a layer class, or undefined when it is opaque. */
 export function ruleOf(className: string): LayerRule | undefined {
+  // Made on first use: wrappers ask for the rules of other layers, so that the files import each other.
+  rules ??= new Map(Object.entries(groups()));
   return rules.get(className);
 }
