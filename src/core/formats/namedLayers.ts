@@ -48,7 +48,8 @@ function judgeMatrix(module: Module, main: Parameter, vectors: readonly Paramete
   if (rank === 2 && !biases.length && isEmbedding(module.name, role)) {
     return { type: 'Embedding', group: { kind: 'factor', tensors: [tensor.name], slices: [{ tensor: tensor.name, axis: 1, role: 'weight' }] } };
   }
-  if (rank > 2 && !weightRole.test(role)) return free;
+  // Tokens and positions have three axes too, and the scale of a normalised weight as many as the weight.
+  if (rank > 2 && !weightRole.test(role) && (rank === 3 || /emb|token|pos|_g$|mask/i.test(role))) return free;
   const lastIsOut = /kernel$/i.test(role);
   const outAxes = lastIsOut ? [rank - 1, 0] : [0, 1];
   const lengths = biases.map((bias) => bias.tensor.shape[0]);

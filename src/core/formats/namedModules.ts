@@ -47,7 +47,7 @@ function splitName(name: string): { readonly module: string; readonly role: stri
   if (rootWords.test(name)) return { module: rootModule, role: name };
   // conv1_weight, fc_b: what writers without a module tree do.
   const flat = /^(.+?)_(weight|bias|kernel|gamma|beta|running_mean|running_var|moving_mean|moving_var(?:iance)?|w|b)$/i.exec(name);
-  return flat ? { module: flat[1]!, role: flat[2]! } : { module: name || rootModule, role: 'weight' };
+  return flat ? { module: flat[1]!, role: flat[2]! } : { module: name || rootModule, role: name || 'weight' };
 }
 
 const rootWords = /^(weight|bias|kernel|gamma|beta|running_mean|running_var|num_batches_tracked|(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?|in_proj_(weight|bias))$/;

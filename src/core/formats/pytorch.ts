@@ -1,13 +1,13 @@
 import type { FileSet } from '../graph/byteSource';
 import { ParticlizeError } from '../graph/errors';
 import type { ModelGraph } from '../graph/modelGraph';
-import { looksLikeTar, openTar } from './containers/tar';
+import { looksLikeTar } from './containers/tar';
 import { looksLikeZip, openZip } from './containers/zip';
 import type { Format } from './format';
 import { namedTensorGraph } from './namedTensors';
-import { isTorchScript, readLegacyTorch, readTorchArchive, torchPrefix, type TorchFile } from './pytorch/torchFile';
+import { looksLikePickle, readTorchFile } from './pytorch/openTorchFile';
+import { isTorchScript, torchPrefix } from './pytorch/torchFile';
 import { saveTorch, type TorchOrigin } from './pytorch/torchSave';
-import { readTorchTar } from './pytorch/torchTar';
 import { torchTensors } from './pytorch/torchTensors';
 
 /** State dicts and checkpoints of torch.save, of any PyTorch version. They hold weights and no graph. */
@@ -50,10 +50,6 @@ async function archiveKind({ main }: FileSet, head: Uint8Array): Promise<'script
   }
 }
 
-function looksLikePickle(head: Uint8Array): boolean {
-  return head[0] === 0x80 && head[1]! >= 1 && head[1]! <= 5;
-}
-
 /** The number with which torch.save begins a file that is no archive. */
 function isLegacy(head: Uint8Array): boolean {
   return head[2] === 0x8a && head[3] === 0x0a && head[4] === 0x6c && head[5] === 0xfc && head[6] === 0x9c;
@@ -76,18 +72,4 @@ async function openTorch({ main }: FileSet, script: boolean): Promise<ModelGraph
     format: script ? torchScript.id : pytorch.id, producer: 'PyTorch', origin, findings,
     tensors: [...found.tensors.values()].map(({ tensor }) => tensor),
   });
-}
-
-async function readTorchFile(main: FileSet['main']): Promise<{ file: TorchFile; form: 'zip' | 'tar' | 'legacy' }> {
-  const head = await main.read(0, Math.min(main.sizeBytes, 1024));
-  if (looksLikeZip(head)) {
-    const zip = await openZip(main);
-    const prefix = torchPrefix(zip);
-    if (prefix !== undefined) return { file: await readTorchArchive(zip, prefix), form: 'zip' };
-    throw new ParticlizeError({ file: main.name, cause: 'this is a zip archive, but not one that torch.save wrote' });
-  }
-  if (looksLikeTar(head)) return { file: await readTorchTar(main.name, await openTar(main)), form: 'tar' };
-  // Protocols 0 and 1 have no mark; their first byte begins a value.
-  if (looksLikePickle(head) || /^[(cIL\]})]/.test(String.fromCharCode(head[0] ?? 0))) return { file: await readLegacyTorch(main), form: 'legacy' };
-  throw new ParticlizeError({ file: main.name, cause: 'this is not a file that torch.save wrote', action: 'It may be damaged, or be a Git LFS pointer' });
 }

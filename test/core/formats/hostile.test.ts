@@ -221,7 +221,10 @@ describe('hostile safetensors, GGUF and npz', () => {
   const gguf = (...numbers: [number, number | bigint][]): Uint8Array => {
     const bytes = fixture('gguf/quantised.gguf');
     const view = new DataView(bytes.buffer);
-    for (const [at, value] of numbers) typeof value === 'bigint' ? view.setBigUint64(at, value, true) : view.setUint32(at, value, true);
+    for (const [at, value] of numbers) {
+      if (typeof value === 'bigint') view.setBigUint64(at, value, true);
+      else view.setUint32(at, value, true);
+    }
     return bytes;
   };
   it('GGUF: version 9', async () => assert.match(await outcome('m.gguf', gguf([4, 9])), /version 9/));

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openZip } from '../../../src/core/formats/containers/zip';
 import { formatById, openModel } from '../../../src/core/formats/registry';
-import { asFloat32 } from '../../../src/core/graph/numeric';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { Tensor } from '../../../src/core/graph/tensor';
 import { sliceTensor } from '../../../src/core/optimise/surgery';

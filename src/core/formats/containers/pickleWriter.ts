@@ -1,5 +1,5 @@
 import {
-  PyDict, PyFloat, PyGlobal, PyList, PyObject, PyPersistent, PySet, PyTuple, type PickleValue,
+  PyDict, PyFloat, PyGlobal, PyList, PyPersistent, PySet, PyTuple, type PickleValue, type PyObject,
 } from './pickleValue';
 
 /** What is written differently from the value; the value itself is not touched. */

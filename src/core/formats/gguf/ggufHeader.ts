@@ -110,7 +110,12 @@ class HeaderReader {
     const count = this.length();
     const size = valueBytes[item] ?? this.fail(`a metadata value is of type ${item}, which does not exist`);
     if (size > 0) this.skip(count * size);
-    else for (let index = 0; index < count; index++) item === textType ? this.skip(this.length()) : this.value(item, depth + 1);
+    else {
+      for (let index = 0; index < count; index++) {
+        if (item === textType) this.skip(this.length());
+        else this.value(item, depth + 1);
+      }
+    }
     return undefined;
   }
 

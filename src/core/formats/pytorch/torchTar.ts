@@ -40,8 +40,9 @@ interface Found {
 
 async function readStorages(source: ByteSource, bigEndian: boolean): Promise<Map<string, Found>> {
   const storages = new Map<string, Found>();
-  let { value: count, end } = await readPickle(source, 0, options);
+  const { value: count, end: start } = await readPickle(source, 0, options);
   if (typeof count !== 'number' || count > source.sizeBytes) throw cut(source.name, 0, 'the list of storages');
+  let end = start;
   for (let index = 0; index < count; index++) {
     const entry = await readPickle(source, end, options);
     const [key, , type] = itemsOf(entry.value) ?? [];
@@ -67,8 +68,9 @@ async function readStorages(source: ByteSource, bigEndian: boolean): Promise<Map
 /** Tensors by key, each written as the call that newer files have in the pickle itself. */
 async function readTensors(source: ByteSource): Promise<Map<string, PyObject>> {
   const tensors = new Map<string, PyObject>();
-  let { value: count, end } = await readPickle(source, 0, options);
+  const { value: count, end: start } = await readPickle(source, 0, options);
   if (typeof count !== 'number' || count > source.sizeBytes) throw cut(source.name, 0, 'the list of tensors');
+  let end = start;
   for (let index = 0; index < count; index++) {
     const entry = await readPickle(source, end, options);
     const [key, storage, type] = itemsOf(entry.value) ?? [];
