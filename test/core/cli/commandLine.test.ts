@@ -4,9 +4,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { runCommandLine } from '../../../src/cli/commandLine';
 import { stages } from '../../../src/cli/registry';
-import { digits } from '../support/openSample';
+import { digits, root } from '../support/openSample';
 
 const model = path.join(digits, 'model.onnx');
+const shared = path.join(root, '../shared/models');
 const recipe = path.join(digits, 'digits.particlize.json');
 
 describe('command line', function () {
@@ -33,6 +34,29 @@ describe('command line', function () {
     assert.equal(csv.length, 18);
     assert.match(csv[1]!, /^conv1\/kernel:0,/);
   });
+
+  it('particles counts every kernel and neuron of Tiny VGG', async function () {
+    const file = path.join(shared, 'tfjs-layers/cnn-explainer-tinyvgg/model.json');
+    if (!fs.existsSync(file)) {
+      console.log('      skipped: ../shared/models is not here');
+      return this.skip();
+    }
+    const { layers, total } = await json('particles', file) as unknown as { layers: { kind: string; count: number }[]; total: number };
+    assert.deepEqual(layers.map(({ kind, count }) => [kind, count]), [['kernel', 10], ['kernel', 10], ['kernel', 10], ['kernel', 10], ['neuron', 10]]);
+    assert.equal(total, 50);
+  });
+
+  for (const [file, accuracy] of [['onnx/ort-mnist/mnist.onnx', 0.986], ['tfjs-layers/tensorspace-lenet-from-keras/model.json', 0.986], ['tfjs-layers/tensorspace-lenet-from-tfkeras/model.json', 0.982]] as const) {
+    it(`evaluate gives ${accuracy} on the first 500 MNIST test images for ${file}`, async function () {
+      if (!fs.existsSync(path.join(shared, file))) {
+        console.log('      skipped: ../shared/models is not here');
+        return this.skip();
+      }
+      const { metrics, samples } = await json('evaluate', path.join(shared, file), '--data', path.join(root, 'test/fixtures/recipes/mnist.particlize.json')) as unknown as
+        { metrics: { accuracy: number }; samples: number };
+      assert.deepEqual([samples, Number(metrics.accuracy.toFixed(6))], [500, accuracy]);
+    });
+  }
 
   it('data, behaviour and evaluate', async () => {
     assert.equal((await json('data', recipe))['rows'], 1797);
