@@ -108,7 +108,9 @@ export function sliceTensor(tensor: Tensor, axes: ReadonlyMap<number, readonly n
 
 /** The given indices of one axis, in that order. */
 export function take(array: NdArray, axis: number, indices: readonly number[]): NdArray {
-  const inner = array.shape.slice(axis + 1).reduce((product, size) => product * size, 1);
+  // A complex element is two numbers.
+  const numbers = array.dtype.startsWith('complex') ? 2 : 1;
+  const inner = array.shape.slice(axis + 1).reduce((product, size) => product * size, numbers);
   const outer = array.shape.slice(0, axis).reduce((product, size) => product * size, 1);
   const size = array.shape[axis]!;
   const make = array.data.constructor as new (length: number) => NumericArray;

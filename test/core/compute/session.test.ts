@@ -16,6 +16,15 @@ describe('sessions', function () {
   let sessions: MethodTable;
   before(() => (sessions = createSessions({ engine: 'auto', threads: 1, memoryMegabytes: 256 })));
 
+  it('a file with weights and no graph shows its particles, and says why it cannot be run', async () => {
+    const { model, layers } = await open('model.pt');
+    assert.deepEqual(layers.map(({ name, particles }) => [name, particles?.count]), [['conv1', 16], ['conv2', 32], ['dense1', 64], ['dense2', 10]]);
+    const [l2] = await sessions.columns({ model, names: ['l2'] }, {});
+    expected.particles['conv2']!.l2.forEach((norm, kernel) => assert.ok(Math.abs(l2!.values[16 + kernel]! - norm) < 1e-5));
+    await assert.rejects(sessions.evaluate({ model, recipe }, {}), /^ParticlizeError: model\.pt: the file has weights but no graph/);
+    await assert.rejects(sessions.suggest({ model, recipe, maxDrop: 0.01 }, {}), /no graph/);
+  });
+
   for (const file of ['model.onnx', 'tfjs/model.json']) {
     describe(file, () => {
       it('opens once, and says what is in it', async () => {
