@@ -11,6 +11,7 @@ import { elementCount, tensorOf, type NdArray, type Tensor } from './tensor';
  */
 export class GraphOnGraph implements GraphBuilder {
   private readonly added: GraphNode[] = [];
+  private readonly baseNodes: GraphNode[];
   private readonly tensors: Map<string, Tensor>;
   private readonly inputs: ValueInfo[];
   private readonly inference: ShapeInference;
@@ -21,6 +22,7 @@ export class GraphOnGraph implements GraphBuilder {
 
   constructor(private readonly base: ModelGraph) {
     this.tensors = new Map(base.tensors);
+    this.baseNodes = [...base.nodes];
     this.inputs = [...base.inputs];
     this.names = new Set([...base.tensors.keys(), ...base.values.keys(), ...base.inputs.map((input) => input.name)]);
     for (const node of base.nodes) for (const output of node.outputs) this.names.add(output);
@@ -45,6 +47,21 @@ export class GraphOnGraph implements GraphBuilder {
     this.added.push(node);
     this.inference.add(node);
     return made;
+  }
+
+  /** The name of an output of a node; one that was left out so far is asked of the node from now on. */
+  outputOf(node: Pick<GraphNode, 'outputs'>, index: number): string {
+    const first = node.outputs.find(Boolean);
+    const places = [this.baseNodes, this.added].map((list) => list.findIndex((own) => own.outputs.includes(first!)));
+    const list = places[0]! >= 0 ? this.baseNodes : this.added;
+    const place = Math.max(...places);
+    const own = list[place];
+    if (!own) throw new Error('the node is not part of the graph');
+    if (own.outputs[index]) return own.outputs[index];
+    const outputs = Array.from({ length: Math.max(own.outputs.length, index + 1) }, (_, at) => own.outputs[at] ?? '');
+    const name = (outputs[index] = unique(`${prefix}/${own.op}:${index}`, this.names));
+    this.inference.add((list[place] = { ...own, outputs }));
+    return name;
   }
 
   /** A new input of the graph. */
@@ -87,7 +104,7 @@ export class GraphOnGraph implements GraphBuilder {
       ...base,
       inputs: [...this.inputs],
       outputs: outputs.map((name) => this.infoOf(name)),
-      nodes: [...base.nodes, ...this.added],
+      nodes: [...this.baseNodes, ...this.added],
       tensors: new Map(this.tensors),
       layers: this.added.length ? [...base.layers, layer] : base.layers,
       values: new Map(this.inference.values),

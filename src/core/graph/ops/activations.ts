@@ -1,6 +1,7 @@
 import { floatOf, hasAttribute, int, withAttributes } from '../attributes';
 import type { GraphNode } from '../modelGraph';
 import { broadcastRelations, firstInput, firstOutput, sameAxes } from './axes';
+import { activationGradient, parametricReluGradient } from './gradients/activations';
 import type { OperatorFamily, UpgradeContext, ValueFacts } from './operator';
 
 /** Operators that map each element by itself. */
@@ -28,6 +29,8 @@ export const activations: OperatorFamily = {
   flow(node, context) {
     return sameAxes(firstInput(node), firstOutput(node), context.facts(firstInput(node)).shape?.length ?? 0);
   },
+
+  gradient: activationGradient,
 };
 
 /** Relu with a slope of its own for each channel, or one for all. */
@@ -63,6 +66,8 @@ export const parametricRelu: OperatorFamily = {
       ...broadcastRelations(slope, y, context),
     ];
   },
+
+  gradient: parametricReluGradient,
 };
 
 /** Before set 11 the limits were attributes. */

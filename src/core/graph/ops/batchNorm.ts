@@ -1,5 +1,6 @@
 import { intOf, withAttributes } from '../attributes';
 import { firstInput, firstOutput, plain, sameAxes } from './axes';
+import { batchNormGradient } from './gradients/normalisation';
 import type { OperatorFamily } from './operator';
 
 /** Batch normalisation at inference: per channel (axis 1), so that it belongs to the particle it normalises. */
@@ -29,4 +30,6 @@ export const batchNorm: OperatorFamily = {
       ...node.outputs.slice(1).filter(Boolean).map((statistic) => plain(statistic, 0, y, 1)),
     ];
   },
+
+  gradient: batchNormGradient,
 };

@@ -1,6 +1,7 @@
 import { hasAttribute, int, intOf, withAttributes } from '../attributes';
 import type { Dim } from '../modelGraph';
 import { barrier, firstOutput, normalAxis, plain, range, unknownShapes } from './axes';
+import { concatGradient } from './gradients/movement';
 import type { OperatorFamily, Relation } from './operator';
 
 /** Concat: each input lies on the output's axis behind those before it. */
@@ -52,4 +53,6 @@ export const concat: OperatorFamily = {
     }
     return relations;
   },
+
+  gradient: concatGradient,
 };

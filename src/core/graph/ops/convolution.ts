@@ -1,6 +1,7 @@
 import { int, intOf, intsOf, withAttributes } from '../attributes';
 import type { GraphNode, Shape } from '../modelGraph';
 import { barriers, firstInput, firstOutput, plain, product, range } from './axes';
+import { convGradient, convTransposeGradient } from './gradients/convolution';
 import type { GraphBuilder, LinearRule, OperatorFamily, ParticleRule, Relation, ShapeContext, WeightSlice } from './operator';
 import { slidOver, spreadOver, windowsOf } from './windows';
 
@@ -97,6 +98,8 @@ export const convolution: OperatorFamily = {
     const perElement = (transposed(node) ? sizes.outputs : sizes.inputs) / sizes.group;
     return product([...swept.slice(1), perElement, ...sizes.kernel]) ?? undefined;
   },
+
+  gradient: (node, context) => (transposed(node) ? convTransposeGradient : convGradient)(node, context),
 };
 
 interface Sizes {

@@ -1,6 +1,7 @@
 import { floatOf, intOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { broadcast, broadcastRelations, firstOutput, plain, product, range, unknownShapes } from './axes';
+import { gemmGradient, matMulGradient } from './gradients/dense';
 import type { GraphBuilder, LinearRule, OperatorFamily, ParticleRule, Relation, ShapeContext, WeightSlice } from './operator';
 
 /** Gemm (alpha·A'·B' + beta·C) and MatMul, the latter with any number of batch axes. */
@@ -96,6 +97,8 @@ export const dense: OperatorFamily = {
     const elements = out.length > 1 || columns === undefined ? out.slice(1) : out;
     return product([...elements, depth]) ?? undefined;
   },
+
+  gradient: (node, context) => (node.op === 'Gemm' ? gemmGradient : matMulGradient)(node, context),
 };
 
 interface Parts {

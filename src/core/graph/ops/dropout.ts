@@ -1,5 +1,6 @@
 import { floatOf, hasAttribute, withAttributes } from '../attributes';
 import { firstInput, sameAxes } from './axes';
+import { dropoutGradient } from './gradients/movement';
 import type { OperatorFamily } from './operator';
 
 /** Dropout, which does nothing at inference. */
@@ -22,4 +23,6 @@ export const dropout: OperatorFamily = {
     const rank = context.facts(firstInput(node)).shape?.length ?? 0;
     return node.outputs.filter(Boolean).flatMap((output) => sameAxes(firstInput(node), output, rank));
   },
+
+  gradient: dropoutGradient,
 };

@@ -2,6 +2,7 @@ import { hasAttribute, intOf, withAttributes } from '../attributes';
 import type { Dim } from '../modelGraph';
 import { isInteger } from '../numeric';
 import { broadcast, broadcastRelations, firstOutput, normalAxis } from './axes';
+import { elementwiseGradient } from './gradients/elementwise';
 import type { OperatorFamily, ShapeContext } from './operator';
 
 /** Operators on several operands, element by element, with numpy broadcasting. */
@@ -42,6 +43,8 @@ export const elementwise: OperatorFamily = {
   flow(node, context) {
     return node.inputs.flatMap((operand) => broadcastRelations(operand, firstOutput(node), context));
   },
+
+  gradient: elementwiseGradient,
 };
 
 type Fold = (values: readonly Dim[], integer: boolean) => Dim;

@@ -1,4 +1,5 @@
 import { barriers, broadcastRelations, firstInput, firstOutput, range, sameAxes } from './axes';
+import { fusedActivationGradient } from './gradients/activations';
 import type { OperatorFamily } from './operator';
 
 /** Activations that ONNX Runtime's optimiser writes as one operator, with or without a bias. */
@@ -19,6 +20,8 @@ export const fusedActivations: OperatorFamily = {
       ...(bias ? broadcastRelations(bias, y, context) : []),
     ];
   },
+
+  gradient: fusedActivationGradient,
 };
 
 /** Blocks of transformers that the same optimiser fuses: shapes only, so that what follows them can be shown. */

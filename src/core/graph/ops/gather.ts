@@ -1,5 +1,6 @@
 import { intOf } from '../attributes';
 import { barrier, firstInput, firstOutput, normalAxis, plain, range, unknownShapes } from './axes';
+import { gatherGradient } from './gradients/movement';
 import type { OperatorFamily } from './operator';
 
 /** Gather: embeddings (rows of a table by number) and the picking of one size out of a shape. */
@@ -35,4 +36,6 @@ export const gather: OperatorFamily = {
       ...range(0, picks).map((own) => plain(indices, own, y, axis + own)),
     ];
   },
+
+  gradient: gatherGradient,
 };

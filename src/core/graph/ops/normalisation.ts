@@ -1,5 +1,6 @@
 import { intOf, withAttributes } from '../attributes';
 import { barriers, firstInput, firstOutput, plain, range, sameAxes } from './axes';
+import { normalisationGradient } from './gradients/normalisation';
 import type { OperatorFamily } from './operator';
 
 /** Normalisations that mix elements: what they average over must stay as it is. */
@@ -34,6 +35,8 @@ export const normalisation: OperatorFamily = {
         : barriers(parameter, range(0, context.facts(parameter).shape?.length ?? 0), reason)),
     ];
   },
+
+  gradient: normalisationGradient,
 };
 
 function mixedAxes(op: string, axis: number, rank: number): number[] {

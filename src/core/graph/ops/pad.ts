@@ -1,6 +1,7 @@
 import { floatOf, hasAttribute, intsOf, stringOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode } from '../modelGraph';
 import { barrier, firstInput, firstOutput, knownInts, normalAxis, plain, range } from './axes';
+import { padGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /** Pad: constant (or reflected, copied) elements around the input; negative sizes cut. */
@@ -54,6 +55,8 @@ export const pad: OperatorFamily = {
     const sizes = context.int64('pads', [...next.map(([begin]) => begin), ...next.map(([, end]) => end)]);
     return { ...node, inputs: [x, sizes, ...(node.inputs[2] ? [node.inputs[2]] : [])] };
   },
+
+  gradient: padGradient,
 };
 
 /** Sizes before and behind each axis; undefined when only known at run time. */

@@ -1,5 +1,6 @@
 import { int, intsOf, floatOf, withAttributes } from '../attributes';
 import { barriers, firstInput, plain, range } from './axes';
+import { poolingGradient } from './gradients/pooling';
 import type { OperatorFamily } from './operator';
 import { slidOver, windowsOf } from './windows';
 
@@ -35,4 +36,6 @@ export const pooling: OperatorFamily = {
       ...barriers(value, range(2, rank), 'pooling slides over this axis'),
     ]);
   },
+
+  gradient: poolingGradient,
 };

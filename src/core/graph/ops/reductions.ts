@@ -1,6 +1,7 @@
 import { intOf, intsOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode } from '../modelGraph';
 import { barrier, firstInput, firstOutput, normalAxis, plain, product, range } from './axes';
+import { reductionGradient } from './gradients/reductions';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /** Reductions over some axes, ArgMax and ArgMin. */
@@ -48,6 +49,8 @@ export const reductions: OperatorFamily = {
       return sums.has(node.op) ? [] : [barrier(x, axis, `${node.op} takes all elements of this axis together`)];
     });
   },
+
+  gradient: reductionGradient,
 };
 
 const sums = new Set(['ReduceSum', 'ReduceL1', 'ReduceL2', 'ReduceLogSum', 'ReduceSumSquare']);

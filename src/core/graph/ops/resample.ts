@@ -1,6 +1,7 @@
 import { floatOf, floatsOf, hasAttribute, intsOf, string, stringOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode } from '../modelGraph';
 import { barriers, firstInput, firstOutput, normalAxis, plain, range, unknownShapes } from './axes';
+import { resampleGradient } from './gradients/resample';
 import type { OperatorFamily, Relation, ShapeContext, UpgradeContext } from './operator';
 
 /** Resize (and Upsample, its forerunner): up- and downsampling of pictures; channels stay apart. */
@@ -48,6 +49,8 @@ export const resample: OperatorFamily = {
     const next = sizes.map((size, axis) => (axis === 1 ? channels : size));
     return { ...node, inputs: [...node.inputs.slice(0, 3), context.int64('sizes', next)] };
   },
+
+  gradient: resampleGradient,
 };
 
 /** Scales and sizes, of which an empty one counts as absent. */

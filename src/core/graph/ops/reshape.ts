@@ -1,6 +1,7 @@
 import { intOf, intsOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { barrier, barriers, firstInput, firstOutput, normalAxis, plain, product, range, unknownShapes } from './axes';
+import { reshapeGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /** Reshape, Flatten, Squeeze and Unsqueeze: the same elements in the same order under another shape. */
@@ -46,6 +47,8 @@ export const reshape: OperatorFamily = {
     for (const axis of shrunk) next[axis] = after[axis]!;
     return { ...node, inputs: [firstInput(node), context.int64('shape', next)] };
   },
+
+  gradient: reshapeGradient,
 };
 
 function shapeOf(node: GraphNode, context: ShapeContext, shape: Shape | undefined): Shape | undefined {

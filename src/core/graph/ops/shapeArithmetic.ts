@@ -3,6 +3,7 @@ import type { Dim, GraphNode } from '../modelGraph';
 import { asNumbers } from '../numeric';
 import { elementCount, type DType } from '../tensor';
 import { barriers, broadcast, broadcastRelations, firstInput, firstOutput, plain, product, range, sameAxes } from './axes';
+import { copyGradient, repetitionGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext, ValueFacts } from './operator';
 
 /** Identity and Cast: the same elements. */
@@ -28,6 +29,8 @@ export const copies: OperatorFamily = {
   flow(node, context) {
     return sameAxes(firstInput(node), firstOutput(node), context.facts(firstInput(node)).shape?.length ?? 0);
   },
+
+  gradient: copyGradient,
 };
 
 /** Sizes as values, and values made from sizes. */
@@ -45,6 +48,9 @@ export const shapeArithmetic: OperatorFamily = {
     if (node.op === 'Constant') return [];
     return barriers(y, range(0, context.facts(y).shape?.length ?? 0), `${node.op} makes it as long as it says`);
   },
+
+  // Sizes do not change with the elements.
+  gradient: () => [],
 };
 
 /** Expand and Tile: repetition. */
@@ -103,6 +109,8 @@ export const repetition: OperatorFamily = {
     if (next.every((dim, axis) => dim === target[axis])) return node;
     return { ...node, inputs: [firstInput(node), context.int64('shape', next)] };
   },
+
+  gradient: repetitionGradient,
 };
 
 const computedTarget = 'its size is computed when the model runs';

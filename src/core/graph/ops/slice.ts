@@ -1,6 +1,7 @@
 import { intsOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode } from '../modelGraph';
 import { barrier, firstInput, firstOutput, knownInts, normalAxis, plain, range } from './axes';
+import { sliceGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /** Slice: a run of indices on some axes. */
@@ -70,6 +71,8 @@ export const slice: OperatorFamily = {
       ],
     };
   },
+
+  gradient: sliceGradient,
 };
 
 interface Cut {

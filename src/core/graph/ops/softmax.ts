@@ -1,5 +1,6 @@
 import { int, intOf, withAttributes } from '../attributes';
 import { barrier, firstInput, firstOutput, normalAxis, sameAxes } from './axes';
+import { softmaxGradient } from './gradients/normalisation';
 import type { OperatorFamily } from './operator';
 
 /** Softmax and its kin: one axis is normalised, the others stay apart. */
@@ -40,4 +41,6 @@ export const softmax: OperatorFamily = {
     const reason = `${node.op} weighs the elements of this axis against each other`;
     return [...sameAxes(x, y, rank, [axis]), barrier(x, axis, reason), barrier(y, axis, reason)];
   },
+
+  gradient: softmaxGradient,
 };

@@ -1,6 +1,7 @@
 import { int, intOf, intsOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { barrier, firstInput, knownInts, normalAxis, plain, range, unknownShapes } from './axes';
+import { splitGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /** Split: the outputs lie one behind the other on the input's axis. */
@@ -69,6 +70,8 @@ export const split: OperatorFamily = {
     const bare = withAttributes(node, { drop: ['num_outputs'] });
     return { ...bare, inputs: [x, context.int64('split', after)] };
   },
+
+  gradient: splitGradient,
 };
 
 const unknownParts = 'the sizes of the parts are not known before the model runs';

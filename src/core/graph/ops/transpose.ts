@@ -1,6 +1,7 @@
 import { intsOf } from '../attributes';
 import type { GraphNode } from '../modelGraph';
 import { firstInput, firstOutput, normalAxis, plain } from './axes';
+import { transposeGradient } from './gradients/movement';
 import type { OperatorFamily } from './operator';
 
 /** Transpose: output axis k is input axis perm[k]. */
@@ -19,6 +20,8 @@ export const transpose: OperatorFamily = {
     const rank = context.facts(firstInput(node)).shape?.length ?? 0;
     return permOf(node, rank).map((axis, index) => plain(firstInput(node), axis, firstOutput(node), index));
   },
+
+  gradient: transposeGradient,
 };
 
 function permOf(node: GraphNode, rank: number): readonly number[] {
