@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { ByteSource, FileSet } from '../core/graph/byteSource';
@@ -65,6 +66,9 @@ export function diskPlace(source: ByteSource): DiskPlace | undefined {
 
 /** A model file and what lies beside it. Siblings that would leave its folder, by name or by link, are refused. */
 export async function fileSetOf(file: string): Promise<FileSet> {
+  // A SavedModel is a folder; its graph is the file that the others belong to.
+  const inside = path.join(file, 'saved_model.pb');
+  if (existsSync(inside)) return fileSetOf(inside);
   const folder = path.dirname(path.resolve(file));
   const main = await fileSource(file);
   return {

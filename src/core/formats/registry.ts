@@ -11,6 +11,7 @@ import { pt2 } from './pt2';
 import { pytorch, torchScript } from './pytorch';
 import { safetensors } from './safetensors';
 import { frozenGraph, savedModel } from './savedModel';
+import { tflite } from './tflite';
 import { tfjsGraph } from './tfjsGraph';
 import { tfjsLayers } from './tfjsLayers';
 
@@ -23,6 +24,7 @@ export const formats: readonly Format[] = [
   tfjsLayers,
   tfjsGraph,
   frozenGraph,
+  tflite,
   pt2,
   pytorch,
   torchScript,

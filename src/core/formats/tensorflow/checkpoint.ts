@@ -5,7 +5,7 @@ import { messageOf, messagesOf, numberOf, readProto, recordsOf, textOf, type Pro
 import { readBundleIndex, type BundleIndex } from '../containers/tensorBundle';
 import { rawTensor, shapeOfProto, tfMessages } from './graphDefProto';
 import type { InlinedGraph } from './inlineFunctions';
-import { tfTypes, type TfNode } from './tfGraph';
+import { splitRef, tfTypes, type TfNode } from './tfGraph';
 
 export interface Checkpoint {
   variable(node: TfNode): Tensor;
@@ -33,11 +33,12 @@ export async function openCheckpoint(files: FileSet, graph: InlinedGraph, findin
     const tensor = tensorOf(files, shards, entry, key);
     if (tensor) entries.set(key, tensor);
   }
+  const restored = restoredKeys(graph);
   const keys = objects ? keysOf(objects) : new Map<string, string>();
   return {
     variable(node) {
       const name = node.attributes.get('shared_name')?.text || node.name;
-      const tensor = entries.get(name) ?? entries.get(keys.get(name) ?? '') ?? entries.get(keys.get(node.name) ?? '') ?? entries.get(node.name);
+      const tensor = entries.get(restored.get(node.name) ?? '') ?? entries.get(name) ?? entries.get(keys.get(name) ?? '') ?? entries.get(keys.get(node.name) ?? '') ?? entries.get(node.name);
       if (!tensor) throw missing(files, name);
       const declared = node.attributes.get('shape')?.shape;
       if (declared && (declared.length !== tensor.shape.length || declared.some((size, axis) => size !== null && size !== tensor.shape[axis]))) {
@@ -100,6 +101,27 @@ async function objectGraph(files: FileSet, shards: readonly ByteSource[], entry:
   const bytes = await source.read(offset, size);
   const start = bytes.findIndex((byte) => byte < 128) + 1 + 4;
   return messageIn(files, bytes.subarray(start), 'ObjectGraph');
+}
+
+/**
+ * Variables (by their nodes) to keys of the checkpoint, from the part of the graph that restores them. Only it tells
+ * variables apart that have one name: every RestoreV2 lists keys, and assignments take its outputs.
+ */
+function restoredKeys(graph: InlinedGraph): Map<string, string> {
+  const keys = new Map<string, string>();
+  for (const node of graph.nodes.values()) {
+    if (node.op !== 'AssignVariableOp' || node.inputs.length < 2) continue;
+    const [handle, value] = node.inputs.map((input) => graph.resolve(input)) as [string, string];
+    let source = value;
+    for (let passed = graph.nodes.get(source); passed?.op === 'Identity' && passed.inputs[0]; passed = graph.nodes.get(source)) {
+      source = graph.resolve(passed.inputs[0]);
+    }
+    const [restore, output] = splitRef(source);
+    const names = graph.nodes.get(restore)?.op === 'RestoreV2' ? graph.nodes.get(graph.resolve(graph.nodes.get(restore)!.inputs[1] ?? '')) : undefined;
+    const key = names?.attributes.get('value')?.texts?.[output];
+    if (key !== undefined) keys.set(handle, key);
+  }
+  return keys;
 }
 
 /** Full names of variables to keys of the checkpoint. */

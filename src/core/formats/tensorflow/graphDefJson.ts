@@ -1,4 +1,5 @@
 import { ParticlizeError } from '../../graph/errors';
+import { lookUp } from '../../graph/lookUp';
 import type { Shape } from '../../graph/modelGraph';
 import { allocate } from '../../graph/numeric';
 import { elementCount, tensorOf, type NdArray, type Tensor } from '../../graph/tensor';
@@ -108,7 +109,7 @@ class Reader {
 }
 
 function typeOf(value: Json | undefined): TfType {
-  const number = typeof value === 'string' ? tfTypeNames[value] ?? Number(value) : Number(value);
+  const number = typeof value === 'string' ? lookUp(tfTypeNames, value) ?? Number(value) : Number(value);
   return tfTypes[number] ?? 'other';
 }
 

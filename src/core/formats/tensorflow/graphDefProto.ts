@@ -20,7 +20,7 @@ export const tfMessages = protoTypes({
   Dim: { size: '1 int64' },
   TensorProto: {
     dtype: '1 enum', tensor_shape: '2 TensorShape', tensor_content: '4 bytes lazy', float_val: '5 float*', double_val: '6 double*', int_val: '7 int32*',
-    int64_val: '10 int64*', bool_val: '11 bool*', half_val: '13 int32*', uint32_val: '16 int64*', uint64_val: '17 uint64*',
+    string_val: '8 bytes*', int64_val: '10 int64*', bool_val: '11 bool*', half_val: '13 int32*', uint32_val: '16 int64*', uint64_val: '17 uint64*',
   },
   FunctionDefLibrary: { function: '1 FunctionDef*' },
   FunctionDef: { signature: '1 OpDef', node_def: '3 NodeDef*', ret: '4 RetEntry*' },
@@ -34,7 +34,7 @@ export const tfMessages = protoTypes({
   SignatureDef: { inputs: '1 TensorInfoEntry*', outputs: '2 TensorInfoEntry*' },
   TensorInfoEntry: { key: '1 string', value: '2 TensorInfo' },
   TensorInfo: { name: '1 string', dtype: '2 enum', tensor_shape: '3 TensorShape' },
-  BundleEntry: { dtype: '1 enum', shape: '2 TensorShape', shard_id: '3 int32', offset: '4 int64', size: '5 int64', crc32c: '6 int64', slices: '7 bytes*' },
+  BundleEntry: { dtype: '1 enum', shape: '2 TensorShape', shard_id: '3 int32', offset: '4 int64', size: '5 int64', slices: '7 bytes*' },
   BundleHeader: { num_shards: '1 int32', endianness: '2 enum' },
   ObjectGraph: { nodes: '1 TrackableObject*' },
   TrackableObject: { attributes: '2 SerializedTensor*' },
@@ -93,6 +93,9 @@ function attributeOf(source: ByteSource, value: ProtoMessage, node: string): TfA
   const shape = messageOf(value, 'shape');
   if (shape) return { shape: shapeOfProto(shape) ?? null };
   const tensor = messageOf(value, 'tensor');
+  if (tensor && tfTypes[numberOf(tensor, 'dtype') ?? 0] === 'string') {
+    return { texts: recordsOf(tensor, 'string_val').map((record) => utf8.decode(record.value as Uint8Array)) };
+  }
   if (tensor) return { tensor: tensorOfProto(source, tensor, node) };
   const called = messageOf(value, 'func');
   if (called) return { function: textOf(called, 'name') };

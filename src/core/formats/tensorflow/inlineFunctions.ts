@@ -1,4 +1,5 @@
 import { ParticlizeError } from '../../graph/errors';
+import { lookUp } from '../../graph/lookUp';
 import { splitRef, type TfFunction, type TfGraph, type TfNode } from './tfGraph';
 
 /** A graph without calls, and what the outputs of the calls became. */
@@ -75,7 +76,7 @@ function innerRefs(called: TfFunction, prefix: string, inputs: readonly string[]
     if (known !== undefined) return known;
     const [node = '', output, place] = ref.split(':');
     if (place === undefined) return plainRef(`${prefix}${ref}`);
-    const named = outputNames[ops.get(node)?.replace(/V\d$/, '') ?? '']?.indexOf(output!) ?? 0;
+    const named = lookUp(outputNames, ops.get(node)?.replace(/V\d$/, '') ?? '')?.indexOf(output!) ?? 0;
     return plainRef(`${prefix}${node}:${Math.max(0, named) + Number(place)}`);
   };
 }

@@ -1,5 +1,5 @@
 import { unique } from '../../graph/finishGraph';
-import type { Attribute } from '../../graph/modelGraph';
+import type { Attribute, Shape } from '../../graph/modelGraph';
 import { float32Array, int64Array } from '../../graph/numeric';
 import { elementCount, type DType } from '../../graph/tensor';
 import type { WeightLayout } from '../keras/weightView';
@@ -28,6 +28,11 @@ export class NodeContext implements OpContext {
 
   facts(value: string): ReturnType<OpContext['facts']> {
     return this.translator.inference.facts(value);
+  }
+
+  shapeOf(index: number): Shape | undefined {
+    const constant = this.translator.constantAt(this.node.inputs[index] ?? '');
+    return constant ? constant.tensor.shape : this.facts(this.input(index)).shape;
   }
 
   constant(index: number): readonly number[] | undefined {

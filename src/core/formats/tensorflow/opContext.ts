@@ -11,6 +11,8 @@ export interface OpContext {
   /** The value (or tensor) that an input became. Throws when it is missing. */
   input(index: number): string;
   facts(value: string): ValueFacts;
+  /** The shape of an input, a constant's as the file has it. */
+  shapeOf(index: number): Shape | undefined;
   /** Contents of an input that is a small constant, undefined otherwise. */
   constant(index: number): readonly number[] | undefined;
   /** A constant input as a tensor in another layout (graph axis k is its axis `axes[k]`), undefined when it is computed. */

@@ -14,7 +14,7 @@ export interface TranslatedNode {
 /** Names without what every one of them begins with: calls that were put in, and the scope of the model. */
 export function namesOf(nodes: readonly TfNode[]): (name: string) => string {
   const bare = (name: string): string => name.replace(/^((Stateful)?PartitionedCall(_\d+)?\/)+/, '');
-  const working = nodes.filter((node) => !silent.has(node.op)).map((node) => bare(node.name));
+  const working = nodes.filter((node) => !silent.has(node.op)).map((node) => bare(node.name)).filter((name) => !/^(Stateful)?PartitionedCall(_\d+)?$/.test(name));
   let root = '';
   const first = working[0] ?? '';
   for (let slash = first.indexOf('/'); slash > 0; slash = first.indexOf('/', slash + 1)) {
@@ -23,10 +23,14 @@ export function namesOf(nodes: readonly TfNode[]): (name: string) => string {
     if (!working.every((name) => name.startsWith(candidate) && name.slice(candidate.length).includes('/'))) break;
     root = candidate;
   }
-  return (name) => {
+  const short = (name: string): string => {
     const plain = bare(name);
     return root && plain.startsWith(root) && plain.length > root.length ? plain.slice(root.length) : plain;
   };
+  // Keras calls its layers once more when it exports them: every scope then ends in _1.
+  const scopes = new Set(working.map((name) => short(name).split('/')).filter((parts) => parts.length > 1).map(([scope]) => scope!));
+  const again = scopes.size > 1 && [...scopes].every((scope) => scope.endsWith('_1'));
+  return (name) => again ? short(name).replace(/^([^/]+)_1\//, '$1/') : short(name);
 }
 
 /** Nodes whose names say nothing about the model's scopes. */

@@ -130,6 +130,7 @@ export class Translator {
       return { name: value };
     });
     const renamed = (name: string): string => this.renames.get(name) ?? name;
+    this.dropUnread(outputs.map(({ name }) => name));
     const { layers, layerOf } = layersOf(this.translated, this.nodes, (name) => {
       const tensor = this.weights.has(name) ? this.tensors.get(name) : undefined;
       return tensor !== undefined && isFloat(tensor.dtype) && tensor.shape.length > 0;
@@ -173,7 +174,7 @@ export class Translator {
     const key = JSON.stringify([node.name, layout, shape]);
     const known = this.views.get(key);
     if (known) return known;
-    const name = unique(this.weightName(node, layer), this.taken);
+    const name = unique(this.weightName(node), this.taken);
     const whole = tensor.dtype === 'int32';
     const viewed = viewWeight(name, tensor, layout);
     const shaped: Tensor = shape && shape.join() !== viewed.shape.join()
@@ -211,6 +212,20 @@ export class Translator {
     this.tensors.set(name, tensorOf(name, array));
     this.inference.addTensor(name, elementCount(array.shape) <= smallElements ? asNumbers(array) : undefined);
     return name;
+  }
+
+  /** A bias that was taken into its convolution leaves behind what reshaped it. */
+  private dropUnread(outputs: readonly string[]): void {
+    const read = new Set(outputs);
+    for (let index = this.nodes.length - 1; index >= 0; index--) {
+      const node = this.nodes[index]!;
+      if (node.outputs.some((output) => read.has(output))) for (const input of node.inputs) read.add(input);
+      else this.nodes.splice(index, 1);
+    }
+    const left = new Set(this.nodes.map((node) => node.name));
+    this.translated.forEach((one, index) => {
+      this.translated[index] = { ...one, nodes: one.nodes.filter((node) => left.has(node)) };
+    });
   }
 
   private translateNode(node: TfNode): void {
@@ -283,13 +298,17 @@ export class Translator {
   }
 
   /** 'dense/MatMul/ReadVariableOp' is the kernel of dense. */
-  private weightName(node: TfNode, _layer: string): string {
-    const name = this.names(node.attributes.get('shared_name')?.text || node.name);
+  private weightName(node: TfNode): string {
+    const shared = node.attributes.get('shared_name')?.text;
+    // 'model/conv1/kernel_1': the model's name is in front, and a number behind tells copies of a variable apart.
+    if (shared?.includes('/')) return shared.split('/').slice(-2).join('/').replace(/_\d+$/, '');
+    const name = this.names(node.name);
     const read = /^(.*?)([^/]+)\/(?:\w*_)?ReadVariableOp(_\d+)?(\/resource)?$/.exec(name);
     if (!read) return name;
-    const [, scope = '', op = '', number = ''] = read;
-    if (/^(Conv|convolution|MatMul|Tensordot|depthwise|separable|Cast)/i.test(op) && !number) return `${scope}kernel`;
-    return /^(Bias|Reshape|add)/i.test(op) ? `${scope}bias${number}` : `${scope}${op}${number}/value`;
+    const [, scope = '', op = ''] = read;
+    const rank = node.attributes.get('value')?.tensor?.shape.length ?? 0;
+    if (rank > 1) return `${scope}kernel`;
+    return /^(Bias|Reshape|add)/i.test(op) ? `${scope}bias` : `${scope}${op}/value`;
   }
 }
 

@@ -29,7 +29,7 @@ function convolution(context: OpContext, spatial: number): string | readonly str
 
 /** Kernel [h, w, in, multiplier] -> [in * multiplier, 1, h, w]. */
 function depthwise(context: OpContext): string | readonly string[] {
-  const shape = context.facts(context.input(1)).shape;
+  const shape = context.shapeOf(1);
   const multiplier = shape?.[3];
   if (shape?.length !== 4 || !multiplier || !shape[2]) return context.opaque('the size of its kernel is not known');
   const kernel = context.weight(1, { axes: [2, 3, 0, 1], ...(multiplier !== 1 && { multiplier }) });

@@ -10,6 +10,10 @@ export const sliceOps: OpGroup = {
     return cut(context, context.input(0), axes.map((axis) => ({ axis, start: starts[axis]!, end: ends[axis]!, step: 1 })));
   },
   StridedSlice: stridedSlice,
+  ReverseV2(context) {
+    const axes = context.constant(1);
+    return axes ? cut(context, context.input(0), axes.map((axis) => ({ axis, start: -1, end: -end, step: -1 }))) : context.opaque('its axes are computed');
+  },
   GatherV2(context) {
     const [axis] = context.constant(2) ?? [];
     return axis === undefined || context.int('batch_dims', 0) !== 0 ? context.opaque('its axis is computed, or it has batches') : gather(context, axis);
@@ -33,7 +37,7 @@ interface Cut {
 }
 
 function gather(context: OpContext, axis: number): string {
-  const table = context.weight(0, { axes: (context.facts(context.input(0)).shape ?? []).map((_, index) => index) })?.name ?? context.input(0);
+  const table = context.weight(0, { axes: (context.shapeOf(0) ?? []).map((_, index) => index) })?.name ?? context.input(0);
   return context.add('Gather', [table, context.input(1)], { axis: int(axis) });
 }
 
