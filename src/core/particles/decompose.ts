@@ -4,6 +4,7 @@ import { isBarrier, type AxisRef, type ParticleRule, type Relation, type ShapeCo
 import { familyOf } from '../graph/ops/registry';
 import type { ParticleGroup } from './particle';
 import { ParticleTable } from './particleTable';
+import { recogniseAttention, type RecognisedAttention } from './recogniseAttention';
 
 /**
  * Takes a model apart: one group of particles for each operator that has some. What follows an operator channel by
@@ -12,7 +13,14 @@ import { ParticleTable } from './particleTable';
 export function decompose(graph: ModelGraph): ParticleTable {
   const walk = new Walk(graph);
   const merged = new Map<string, Found>();
+  const attention = attentionBy(recogniseAttention(graph));
   for (const node of graph.nodes) {
+    const heads = attention.get(node);
+    if (heads) {
+      // Queries, keys and values are the inside of heads: what goes is a head.
+      if (!merged.has(heads.node.name)) merged.set(heads.node.name, walk.heads(heads));
+      continue;
+    }
     const rule = familyOf(node)?.particles?.(node, walk.context);
     if (!rule || rule.count <= 0) continue;
     const found = walk.follow(node, rule);
@@ -34,7 +42,14 @@ export function decompose(graph: ModelGraph): ParticleTable {
   return new ParticleTable(groups);
 }
 
+/** Recognised attention by the projections that it takes the particles of. */
+function attentionBy(found: readonly RecognisedAttention[]): ReadonlyMap<GraphNode, RecognisedAttention> {
+  return new Map(found.flatMap((one) => one.projections.map((node) => [node, one] as const)));
+}
+
 interface Found {
+  /** The layer, where it is not the node's. */
+  readonly layer?: string;
   readonly node: GraphNode;
   readonly rule: ParticleRule;
   readonly acts: readonly AxisRef[];
@@ -46,9 +61,9 @@ function groupNames(graph: ModelGraph, found: readonly Found[]): Map<GraphNode, 
   const taken = new Set(graph.layers.map((layer) => layer.name));
   const seen = new Set<string>();
   const names = new Map<GraphNode, string>();
-  for (const { node } of found) {
-    let name = node.layer;
-    for (let number = 1; seen.has(name) || (name !== node.layer && taken.has(name)); number++) name = `${node.layer}.${number}`;
+  for (const { node, layer = node.layer } of found) {
+    let name = layer;
+    for (let number = 1; seen.has(name) || (name !== layer && taken.has(name)); number++) name = `${layer}.${number}`;
     seen.add(name);
     names.set(node, name);
   }
@@ -94,6 +109,12 @@ class Walk {
     const acts = [...region.values()].filter(({ value }) => this.outputs.has(value)
       || this.index.consumers.get(value)?.some((consumer) => mixing.has(consumer) && !sizeOnly.has(consumer.op)));
     return { node, rule, acts, slices: distinctSlices(slices) };
+  }
+
+  heads({ node, layer, count, producer, acts, slices }: RecognisedAttention): Found {
+    const rule: ParticleRule = { kind: 'head', count, output: producer.value, axis: producer.axis, slices };
+    const stored = slices.flatMap((slice) => this.storedSlices({ value: slice.tensor, axis: slice.axis }, slice.role).map((own) => ({ ...slice, ...own })));
+    return { node, layer, rule, acts, slices: distinctSlices(stored) };
   }
 
   private first(nodes: ReadonlySet<GraphNode>): GraphNode | undefined {

@@ -8,8 +8,12 @@ import { asFloat32 } from '../../../src/core/graph/numeric';
 import { familyOf } from '../../../src/core/graph/ops/registry';
 import type { LinearRule } from '../../../src/core/graph/ops/operator';
 import type { NdArray } from '../../../src/core/graph/tensor';
+import { consumersOf } from '../../../src/core/behaviour/consumers';
+import { openContributions } from '../../../src/core/behaviour/contributions';
+import { decompose } from '../../../src/core/particles/decompose';
 import { createEngine } from '../../../src/engines/registry';
 import { graphOf, node, randomArray, relativeError, seededRandom, type NodeSketch } from '../support/graphs';
+import { openSequenceModel } from '../support/sequenceModels';
 
 /** f_i(x) = sum over particles j of contribution_ij(x) + bias: what the seed formula claims, held to what the engine computes. */
 describe('contributions add up to what the engine computes', () => {
@@ -58,6 +62,89 @@ describe('contributions add up to what the engine computes', () => {
       const terms = await fastTerms(engine, graph, rule, x, count, 1);
       assert.ok(relativeError(total(terms, bias), whole) <= 1e-5, 'fast path');
       terms.forEach((term, j) => assert.ok(relativeError(term, masked[j]!) <= 1e-5, `particle ${j}`));
+    });
+  }
+
+  for (const [op, gates, attributes] of [['LSTM', 4, {}], ['GRU', 3, { linear_before_reset: int(1) }]] as const) {
+    it(`${op}: the terms of the inputs, the states and the biases are what the gates see`, async () => {
+      const [steps, batch, channels, hidden] = [4, 2, 6, 3];
+      const rows = gates * hidden;
+      const graph = await graphOf({
+        inputs: { x: [steps, batch, channels] }, outputs: ['y'], seed: 8,
+        weights: { w: [1, rows, channels], r: [1, rows, hidden], b: [1, 2 * rows] },
+        nodes: [node(op, ['x', 'w', 'r', 'b'], 'y', { hidden_size: int(hidden), ...attributes })],
+      });
+      const rule = linearRule(graph);
+      assert.ok(rule.inside);
+      const x = randomArray([steps, batch, channels], seededRandom(9));
+      const y = await run(engine, graph, x);
+      // [particles, 1, steps, batch, rows], two channels a particle.
+      const builder = new GraphOnGraph(graph);
+      const name = rule.contributions!(builder, rule.input, rule.weight!.value, channels / 2, 2);
+      const program = await engine.compile(await builder.finish([name]), ['x'], [name]);
+      const terms = (await program.run(new Map([['x', x]]))).get(name)!;
+      await program.dispose();
+      assert.deepEqual(terms.shape, [channels / 2, 1, steps, batch, rows]);
+      const [r, b] = await Promise.all(['r', 'b'].map(async (weight) => asFloat32(await graph.tensors.get(weight)!.read())));
+      const sums = asFloat32(terms);
+      const each = steps * batch * rows;
+      const state = { h: new Float64Array(batch * hidden), c: new Float64Array(batch * hidden) };
+      const expected: number[] = [];
+      const sigmoid = (z: number): number => 1 / (1 + Math.exp(-z));
+      for (let t = 0; t < steps; t++) {
+        const before = state.h.slice();
+        for (let n = 0; n < batch; n++) {
+          // The input's share: the sum of all particles' terms. The state's share stays apart, as a GRU resets it.
+          const input = (row: number): number => {
+            let sum = b![row]!;
+            for (let j = 0; j < channels / 2; j++) sum += sums[j * each + (t * batch + n) * rows + row]!;
+            return sum;
+          };
+          const own = (row: number): number => {
+            let sum = b![rows + row]!;
+            for (let k = 0; k < hidden; k++) sum += r![row * hidden + k]! * before[n * hidden + k]!;
+            return sum;
+          };
+          for (let k = 0; k < hidden; k++) {
+            const at = n * hidden + k;
+            const whole = (gate: number): number => input(gate * hidden + k) + own(gate * hidden + k);
+            if (op === 'LSTM') {
+              state.c[at] = sigmoid(whole(2)) * state.c[at]! + sigmoid(whole(0)) * Math.tanh(whole(3));
+              state.h[at] = sigmoid(whole(1)) * Math.tanh(state.c[at]);
+            } else {
+              const [z, reset] = [sigmoid(whole(0)), sigmoid(whole(1))];
+              state.h[at] = (1 - z) * Math.tanh(input(2 * hidden + k) + reset * own(2 * hidden + k)) + z * before[at]!;
+            }
+          }
+        }
+        expected.push(...state.h);
+      }
+      assert.ok(relativeError(expected, y) <= 1e-5, `${relativeError(expected, y)}`);
+    });
+  }
+
+  for (const name of ['multihead', 'sdpa', 'sdpaFusedCausal', 'written', 'grouped', 'groupedRotary', 'conditioned']) {
+    it(`heads of ${name} make up what their output projection gives`, async () => {
+      const { graph, inputs } = await openSequenceModel(name);
+      const group = decompose(graph).groups.find(({ kind }) => kind === 'head')!;
+      const { linear, complete } = consumersOf(graph, group);
+      assert.equal(linear.length, 1);
+      assert.ok(complete, 'nothing else reads the heads');
+      const [consumer] = linear;
+      const { rule } = consumer!;
+      const names = graph.inputs.map((input) => input.name);
+      const whole = await engine.compile(graph, names, [rule.input, rule.output]);
+      const known = await whole.run(new Map(names.map((input, index) => [input, inputs[index]!])));
+      await whole.dispose();
+      const program = await openContributions(engine, graph, consumer!, group.count, 'terms');
+      const terms = await program.run(known.get(rule.input)!, known.get(rule.output)!, Array.from({ length: group.count }, (_, head) => head));
+      await program.dispose();
+      assert.equal(terms.shape[0], group.count);
+      const y = asFloat32(known.get(rule.output)!);
+      const bias = rule.bias ? asFloat32(await graph.tensors.get(rule.bias)!.read()) : new Float32Array(1);
+      const sum = y.map((_, at) => Array.from({ length: group.count }, (__, head) => asFloat32(terms)[head * y.length + at]!)
+        .reduce((all, term) => all + term, bias[at % bias.length]!));
+      assert.ok(relativeError(sum, y) <= 1e-5, `${relativeError(sum, y)}`);
     });
   }
 

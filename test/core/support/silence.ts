@@ -13,6 +13,10 @@ export async function silence(graph: ModelGraph, removed: AxisSets): Promise<Mod
     const [, weight = ''] = node.inputs;
     const axis = readingAxis(node);
     const indices = axis === undefined ? undefined : removed.get({ value: weight, axis });
+    // A recurrent layer also reads its own units, by the columns of its second matrix.
+    const [, , states = ''] = node.inputs;
+    const own = /^(LSTM|GRU|RNN)$/.test(node.op) ? removed.get({ value: states, axis: 2 }) : undefined;
+    if (own) tensors.set(states, tensorOf(states, zeroed(await tensors.get(states)!.read(), 2, own)));
     if (axis !== undefined && indices) tensors.set(weight, tensorOf(weight, zeroed(await tensors.get(weight)!.read(), axis, indices)));
   }
   return { ...graph, tensors };
@@ -22,6 +26,7 @@ export async function silence(graph: ModelGraph, removed: AxisSets): Promise<Mod
 function readingAxis(node: GraphNode): number | undefined {
   if (node.op === 'Conv') return intOf(node, 'group', 1) === 1 ? 1 : undefined;
   if (node.op === 'Gemm') return intOf(node, 'transB', 0) ? 1 : 0;
+  if (/^(LSTM|GRU|RNN)$/.test(node.op)) return 2;
   return node.op === 'MatMul' ? 0 : undefined;
 }
 

@@ -1,7 +1,8 @@
 import { intOf } from '../attributes';
+import { isFloat } from '../numeric';
 import { barrier, firstInput, firstOutput, normalAxis, plain, range, unknownShapes } from './axes';
 import { gatherGradient } from './gradients/movement';
-import type { OperatorFamily } from './operator';
+import type { OperatorFamily, ParticleRule } from './operator';
 
 /** Gather: embeddings (rows of a table by number) and the picking of one size out of a shape. */
 export const gather: OperatorFamily = {
@@ -36,6 +37,19 @@ export const gather: OperatorFamily = {
       ...range(0, picks).map((own) => plain(indices, own, y, axis + own)),
     ];
   },
+
+  /** A table of weights that is looked up by row is an embedding: its columns are factors, its rows the items. */
+  particles(node, context): ParticleRule | undefined {
+    const [data = '', indices = ''] = node.inputs;
+    const { shape, dtype } = context.facts(data);
+    const picks = context.facts(indices).shape?.length;
+    const table = shape?.length === 2 && intOf(node, 'axis', 0) === 0 && context.isConstant(data) && !context.isConstant(indices);
+    const count = shape?.[1];
+    if (!table || typeof count !== 'number' || count < 2 || picks === undefined || !isFloat(dtype)) return undefined;
+    return { kind: 'factor', count, output: firstOutput(node), axis: picks, slices: [{ tensor: data, axis: 1, role: 'weight' }] };
+  },
+
+  macs: () => 0,
 
   gradient: gatherGradient,
 };

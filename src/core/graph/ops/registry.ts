@@ -8,6 +8,7 @@ import { dropout } from './dropout';
 import { elementwise } from './elementwise';
 import { fusedActivations, fusedBlocks } from './fused';
 import { gather } from './gather';
+import { masks } from './masks';
 import { normalisation } from './normalisation';
 import { pad } from './pad';
 import { pooling } from './pooling';
@@ -37,6 +38,7 @@ export const families: readonly OperatorFamily[] = [
   fusedActivations,
   fusedBlocks,
   gather,
+  masks,
   normalisation,
   pad,
   pooling,

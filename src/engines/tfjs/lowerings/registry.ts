@@ -6,6 +6,7 @@ import { dense } from './dense';
 import { elementwise } from './elementwise';
 import { gather } from './gather';
 import { join } from './join';
+import { masks } from './masks';
 import { normalisation } from './normalisation';
 import { pad } from './pad';
 import { pooling } from './pooling';
@@ -24,6 +25,7 @@ const families: readonly LoweringFamily[] = [
   elementwise,
   gather,
   join,
+  masks,
   normalisation,
   pad,
   pooling,
