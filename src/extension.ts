@@ -2,6 +2,7 @@ import type * as vscode from 'vscode';
 import { registerCommands } from './host/commands/registerCommands';
 import { registerDiscovery } from './host/discovery/registerDiscovery';
 import { registerEdits } from './host/edits/registerEdits';
+import { registerFileWatch } from './host/fileWatch/registerFileWatch';
 import { registerLens } from './host/lens/registerLens';
 import { registerPanel } from './host/panel/registerPanel';
 import { createServices, type Services } from './host/services';
@@ -18,6 +19,7 @@ const features: readonly ((services: Services) => vscode.Disposable)[] = [
   registerStatus,
   registerCommands,
   registerDiscovery,
+  registerFileWatch,
   registerStartup,
 ];
 

@@ -12,10 +12,12 @@ import type { Evaluation } from '../core/evaluate/evaluation';
 import { objectiveFor } from '../core/evaluate/metrics';
 import type { Format } from '../core/formats/format';
 import { formatOf } from '../core/formats/registry';
+import type { FileSet } from '../core/graph/byteSource';
 import type { Engine } from '../core/graph/engine';
 import { ParticlizeError, throwIfCancelled, type Finding } from '../core/graph/errors';
 import { indexOf, type Layer, type ModelGraph } from '../core/graph/modelGraph';
 import { asFloat32 } from '../core/graph/numeric';
+import { hasWeightsOnly } from '../core/graph/ops/weightsOnly';
 import type { NdArray } from '../core/graph/tensor';
 import type { Plan } from '../core/optimise/plan';
 import { removable } from '../core/optimise/removal';
@@ -55,10 +57,21 @@ export class ModelSession {
 
   static async open(id: ModelId, file: string, services: SessionServices, task?: ComputeTask): Promise<ModelSession> {
     const files = await fileSetOf(file);
-    const format = await formatOf(files);
-    const graph = await format.open(files);
+    // Shards and external data are part of the model, whatever its main file weighs.
+    const beside = new Map<string, number>();
+    const counted: FileSet = {
+      ...files,
+      sibling: async (name) => {
+        const source = await files.sibling(name);
+        beside.set(name, source.sizeBytes);
+        return source;
+      },
+    };
+    const format = await formatOf(counted);
+    const graph = await format.open(counted);
     const sha256 = await fileDigest(file, files.main.sizeBytes, task);
-    return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes: files.main.sizeBytes, sha256 }, services);
+    const sizeBytes = [...beside.values()].reduce((sum, size) => sum + size, files.main.sizeBytes);
+    return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes, sha256 }, services);
   }
 
   summary(): ModelSummary {
@@ -131,7 +144,7 @@ export class ModelSession {
       const label = await dataset.labels(sample, sample + 1);
       const number = label && asFloat32(label)[0]!;
       return {
-        shape, values: response.values.slice(),
+        shape, values: response.values.slice(), samples: dataset.count,
         picture: picture && { shape: picture.shape, values: asFloat32(picture) },
         label: number === undefined ? undefined : dataset.classes?.[number] ?? String(number),
         prediction: { classes, scores: dataset.task === 'classification' ? probabilities(scores) : scores.slice() },
@@ -198,6 +211,12 @@ export class ModelSession {
   }
 
   private async load(recipe: string, samples?: number): Promise<LoadedDataset> {
+    if (hasWeightsOnly(this.graph)) {
+      throw new ParticlizeError({
+        file: path.basename(this.file), cause: 'the file has weights but no graph, so the model cannot be run on data',
+        action: 'Export the model to ONNX, or save the whole model, and open that',
+      });
+    }
     return loadRecipe(recipe, this.graph, { samples, memoryBytes: this.services.memoryBytes });
   }
 

@@ -35,15 +35,24 @@ export interface PanelState {
 export interface PanelSnapshot {
   readonly summary: ModelSummary;
   readonly columns: readonly ColumnData[];
-  /** `samples`: how many there are to look at, when that is known. */
-  readonly recipe?: { readonly path: string; readonly title: string; readonly samples?: number };
+  readonly recipe?: { readonly path: string; readonly title: string };
+  /** Its title, as users know it. */
   readonly engine: string;
   readonly suggestions?: SuggestResult;
   readonly running?: Running;
   readonly selection: readonly number[];
+  readonly focus?: Focus;
   /** Layers whose definition in code is known. */
   readonly linkedLayers: readonly string[];
   readonly error?: string;
+}
+
+/** What another face (tree, code lens) asked to look at: a layer, or one particle of it. */
+export interface Focus {
+  readonly layer: string;
+  readonly row?: number;
+  /** Told apart from the last one by this number: a snapshot repeats it, and must not turn the page again. */
+  readonly turn: number;
 }
 
 export interface Running {
@@ -65,4 +74,4 @@ export type PanelEvent =
   | { readonly kind: 'columns'; readonly columns: readonly ColumnData[] }
   | { readonly kind: 'running'; readonly running?: Running }
   | { readonly kind: 'suggestions'; readonly suggestions: SuggestResult }
-  | { readonly kind: 'selection'; readonly rows: readonly number[] };
+  | { readonly kind: 'selection'; readonly rows: readonly number[]; readonly focus?: Focus };

@@ -88,6 +88,7 @@ export interface ModelSummary {
   readonly producer: string;
   /** See fileDigest: of a large file not of all its bytes. */
   readonly sha256: string;
+  /** With its shards and external data. */
   readonly sizeBytes: number;
   readonly inputs: readonly { readonly name: string; readonly shape?: Shape; readonly dtype?: string }[];
   readonly outputs: readonly { readonly name: string; readonly shape?: Shape; readonly dtype?: string }[];
@@ -120,6 +121,8 @@ export interface BehaviourRequest {
 }
 
 export interface ActivationData extends ArrayData {
+  /** How many samples the recipe gives. */
+  readonly samples: number;
   readonly picture?: ArrayData;
   readonly label?: string;
   readonly prediction: { readonly classes: readonly string[]; readonly scores: Float32Array };

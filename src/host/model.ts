@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { ColumnData, LayerSummary, ModelSummary, SuggestResult } from '../compute/protocol';
-import type { Running } from '../compute/panelProtocol';
+import type { Focus, Running } from '../compute/panelProtocol';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import type { Link } from '../core/source/definition';
 import { parseParticleId, particleId } from '../core/particles/particle';
@@ -23,6 +23,7 @@ export class Model {
   private state: {
     suggestions?: SuggestResult;
     selection: readonly number[];
+    focus?: Focus;
     running?: Running;
     recipe?: string;
     evaluation?: Evaluation;
@@ -87,11 +88,19 @@ export class Model {
     return this.state.selection;
   }
 
-  select(rows: readonly number[]): void {
+  get focus(): Focus | undefined {
+    return this.state.focus;
+  }
+
+  /** Selects rows; with `focus`, the panel turns to that layer or particle, also when the rows were selected already. */
+  select(rows: readonly number[], focus?: Omit<Focus, 'turn'>): void {
     const valid = [...new Set(rows)].filter((row) => Number.isInteger(row) && row >= 0 && row < this.current.particleCount);
     const { selection } = this.state;
-    if (valid.length === selection.length && valid.every((row, index) => row === selection[index])) return;
+    const same = valid.length === selection.length && valid.every((row, index) => row === selection[index]);
+    if (same && !focus) return;
     this.state.selection = valid;
+    // The time, so that a panel kept over a reload of the window does not take a new one for the old.
+    if (focus) this.state.focus = { ...focus, turn: Math.max(Date.now(), (this.state.focus?.turn ?? 0) + 1) };
     this.changed(this, 'selection');
   }
 

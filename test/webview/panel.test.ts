@@ -144,7 +144,7 @@ describe('panel in a real browser', function () {
     await page.waitForSelector('.layer-view h2:text("conv2")');
     await page.waitForFunction(() => document.querySelectorAll('.layer-view .pictures').length === 2);
     assert.strictEqual(await page.locator('.layer-view .pictures').first().locator('button').count(), 32);
-    assert.match((await page.textContent('.layer-view .facts')) ?? '', /Conv.*32 kernels.*32 × 8 × 8.*4640.*pool/s);
+    assert.match((await page.textContent('.layer-view .facts')) ?? '', /Conv.*32 kernels.*N × 32 × 8 × 8.*4640.*pool/s);
     // Channel 0 of kernel 3 is not the mean of its 16 channels.
     const kernel = page.locator('.layer-view .pictures canvas').nth(3);
     const mean = await kernel.evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
@@ -174,8 +174,8 @@ describe('panel in a real browser', function () {
     await drawn(page);
     await page.getByRole('tab', { name: 'Suggestions (2)' }).click();
     const lossless = page.locator('.suggestion').first();
-    assert.match((await lossless.textContent()) ?? '', /Remove 25 particles.*Same outputs.*Accuracy±0\u202f%.*Parameters−39\u202f%.*MACs−35\u202f%/s);
-    assert.match((await page.locator('.suggestion').nth(1).textContent()) ?? '', /Accuracy−0\.56\u202f%.*Loss\+0\.0041/s);
+    assert.match((await lossless.textContent()) ?? '', /Remove 25 particles.*Same outputs.*Accuracy±0\u202fpoints.*Parameters−39\u202f%.*MACs−35\u202f%/s);
+    assert.match((await page.locator('.suggestion').nth(1).textContent()) ?? '', /Accuracy−0\.56\u202fpoints.*Loss\+0\.0041/s);
     assert.match((await page.textContent('.refusals')) ?? '', /dense2.*outputs, one a class/s);
     const before = await cellColour(page, 0);
     await lossless.focus();
@@ -282,6 +282,50 @@ describe('panel in a real browser', function () {
     assert.strictEqual(await page.evaluate(() => 'hacked' in window), false);
   });
 
+  it('turns to the layer or the particle that another face asks for, once', async () => {
+    const page = await open();
+    await drawn(page);
+    const tab = (name: string) => page.getByRole('tab', { name, exact: true }).getAttribute('aria-selected');
+    const rows = Array.from({ length: 32 }, (_, i) => 16 + i);
+    await clickRow(page, 3);
+    await page.waitForSelector('.particle-view h2:text("conv1/kernel:3")');
+    await push(page, { kind: 'selection', rows, focus: { layer: 'conv2', turn: 1 } });
+    await page.waitForSelector('.layer-view h2:text("conv2")');
+    assert.strictEqual(await tab('Layer'), 'true');
+    await push(page, { kind: 'selection', rows: [20], focus: { layer: 'conv2', row: 20, turn: 2 } });
+    await page.waitForSelector('.particle-view h2:text("conv2/kernel:4")');
+    assert.strictEqual(await tab('Particle'), 'true');
+    // A snapshot repeats the focus; meanwhile the user has gone on.
+    await page.getByRole('tab', { name: 'Suggestions' }).click();
+    await push(page, { kind: 'snapshot', snapshot: { ...model.snapshot, selection: [20], focus: { layer: 'conv2', row: 20, turn: 2 } } });
+    await page.waitForTimeout(100);
+    assert.strictEqual(await tab('Suggestions'), 'true');
+    // A panel that was hidden learns of it by the snapshot.
+    await push(page, { kind: 'snapshot', snapshot: { ...model.snapshot, selection: [], focus: { layer: 'pool', turn: 3 } } });
+    await page.waitForSelector('.layer-view h2:text("pool")');
+  });
+
+  it('the sample picker knows how many samples there are', async () => {
+    const page = await open();
+    await drawn(page);
+    const picker = page.getByLabel('Sample', { exact: true });
+    await page.getByText('of 360').waitFor();
+    await picker.fill('900');
+    await picker.press('Tab');
+    assert.strictEqual(await picker.inputValue(), '359');
+    const asked = (await requests(page, 'activations')).map(({ params }) => (params as { sample: number }).sample);
+    assert.deepStrictEqual(asked, [0, 359]);
+  });
+
+  it('shows how the column spreads in each layer', async () => {
+    const page = await open({ snapshot: withBehaviour() });
+    await drawn(page);
+    await page.getByRole('heading', { name: 'L2 norm in each layer' }).waitFor();
+    const chart = page.locator('.overview .chart').nth(1);
+    await chart.locator('svg').waitFor();
+    assert.strictEqual(await chart.locator('.mark-tick path, .mark-rect.layer_2_marks path').count(), digitsLayers.length);
+  });
+
   it('what was looked at survives a reload', async () => {
     const page = await open({ snapshot: withBehaviour() });
     await drawn(page);
@@ -327,7 +371,7 @@ describe('panel in a real browser', function () {
     it(`looks right in ${theme}`, async () => {
       const page = await open({ snapshot: { ...withBehaviour(), suggestions: model.suggestions } }, { theme });
       await drawn(page);
-      await page.waitForFunction(() => document.querySelectorAll('.chart svg').length === 3 && document.querySelector('.prediction'));
+      await page.waitForFunction(() => document.querySelectorAll('.chart svg').length === 4 && document.querySelector('.prediction'));
       // Every cell differs from the background by enough to be seen.
       assert.strictEqual(await cellBlobs(page), particleCount);
       await screenshot(page, `panel-layer-${theme}`);

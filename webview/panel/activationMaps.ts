@@ -36,12 +36,13 @@ export function activationMaps({ store, client }: PanelContext, layer: LayerSumm
       fill(body, h('p', { class: 'empty' }, strings.activationNeedsRecipe));
       return;
     }
-    picker.show(sample, snapshot.recipe.samples);
+    picker.show(sample, shown?.samples);
     if (!shown) fill(body, h('p', { class: 'muted' }, strings.running));
     try {
       const data = await client.compute('activations', { recipe: snapshot.recipe.path, layer: layer.name, sample });
       if (mine !== turn) return;
       shown = data;
+      picker.show(sample, data.samples);
       draw();
     } catch (error) {
       if (mine !== turn) return;

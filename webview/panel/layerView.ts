@@ -70,7 +70,7 @@ function layerHead({ store, client }: PanelContext, layer: LayerSummary, linked:
       { class: 'facts small' },
       fact(strings.type, layer.type),
       particles ? fact(strings.particles, strings.particleCount(particles.count, particles.kind)) : '',
-      layer.outputShape ? fact(strings.outputShape, layer.outputShape.map((size) => size ?? strings.unknownSize).join(' × ')) : '',
+      layer.outputShape ? fact(strings.outputShape, layer.outputShape.map((size, axis) => size ?? (axis === 0 ? strings.batchSize : strings.unknownSize)).join(' × ')) : '',
       fact(strings.parameters, formatCount(layer.parameters)),
       layer.macs === undefined ? '' : fact(strings.macs, formatCount(layer.macs)),
       fact(strings.nextLayers, ...(next.length > 0 ? next : [strings.noNext])),

@@ -9,7 +9,7 @@ import { detail } from './detail';
 import { header } from './header';
 import { overview } from './overview';
 import type { PanelContext } from './panelContext';
-import { kept, restoredSettings, settingsOf, Store, type PanelState as StoreState, withColumns, withSnapshot } from './state';
+import { kept, restoredSettings, settingsOf, Store, type PanelState as StoreState, withColumns, withFocus, withSnapshot } from './state';
 
 interface VsCodeApi {
   postMessage(message: unknown): void;
@@ -37,11 +37,8 @@ function start(vscode: VsCodeApi): void {
   client.on('columns', ({ columns }) => store.set(withColumns(store.state, columns)));
   client.on('running', ({ running }) => store.set({ running }));
   client.on('suggestions', ({ suggestions }) => store.set({ suggestions }));
-  client.on('selection', ({ rows }) => {
-    // What was selected here comes back from the host.
-    if (kept(store.state.selection, rows) === store.state.selection) return;
-    store.set({ selection: rows, ...(rows.length === 1 ? { particle: rows[0]!, detail: 'particle' } : {}) });
-  });
+  // What was selected here comes back from the host, without a new focus.
+  client.on('selection', ({ rows, focus }) => store.set({ selection: kept(store.state.selection, rows), ...withFocus(store.state, focus) }));
   watchTheme((theme) => store.set({ theme }));
   keepSettings(store, vscode);
   reportUnforeseen(client);

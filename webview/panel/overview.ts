@@ -47,10 +47,10 @@ export function overview({ store, client, tooltip }: PanelContext): View {
   const legend = new Legend();
   const next = h('p', { class: 'hint' });
   const none = h('p', { class: 'empty', hidden: true }, strings.noParticles);
-  const chart = new VegaHost({
-    tooltip,
-    clicked: (datum) => typeof datum.layer === 'string' && store.set({ layer: datum.layer, detail: 'layer' }),
-  });
+  const chosen = ({ layer }: Readonly<Record<string, unknown>>) => typeof layer === 'string' && store.set({ layer, detail: 'layer' });
+  const chart = new VegaHost({ tooltip, clicked: chosen });
+  const spreadTitle = h('h2');
+  const spread = new VegaHost({ tooltip, clicked: chosen });
   const content = h(
     'div',
     {},
@@ -67,6 +67,8 @@ export function overview({ store, client, tooltip }: PanelContext): View {
     next,
     h('h2', {}, strings.costByLayer),
     chart.element,
+    spreadTitle,
+    spread.element,
   );
   const element = h('section', { class: 'overview', attributes: { 'aria-label': strings.overview } }, none, content);
 
@@ -112,6 +114,15 @@ export function overview({ store, client, tooltip }: PanelContext): View {
       const worth = importance && importance.scale !== 'categorical' ? { importance } : {};
       chart.show(charts.costByLayer.draw({ layers: snapshot.summary.layers, ...worth }, { theme }));
     }),
+    store.watch(['columns', 'column', 'layers', 'theme'], ({ columns, column: name, layers, theme }) => {
+      const column = columns.get(name);
+      // Numbers of classes have no order: neither quartiles nor a median.
+      const ordered = column !== undefined && column.scale !== 'categorical';
+      spreadTitle.hidden = spread.element.hidden = !ordered;
+      if (!ordered) return;
+      spreadTitle.textContent = strings.columnByLayer(column.title);
+      spread.show(charts.columnByLayer.draw({ column, layers }, { theme }));
+    }),
   ];
   return {
     element,
@@ -119,6 +130,7 @@ export function overview({ store, client, tooltip }: PanelContext): View {
       stops.forEach((stop) => stop());
       map.dispose();
       chart.dispose();
+      spread.dispose();
     },
   };
 }

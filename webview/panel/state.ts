@@ -1,4 +1,4 @@
-import type { PanelSnapshot, Running } from '../../src/compute/panelProtocol';
+import type { Focus, PanelSnapshot, Running } from '../../src/compute/panelProtocol';
 import type { ColumnData, SuggestResult } from '../../src/compute/protocol';
 import type { ParticleLayer } from '../../src/core/charts/particleLayers';
 import type { Theme } from '../shared/theme';
@@ -18,6 +18,8 @@ export interface ViewSettings {
   readonly sample: number;
   /** Largest accepted drop, 0.01 is one point. */
   readonly maxDrop: number;
+  /** The last focus that was followed (its turn). */
+  readonly followed: number;
 }
 
 export interface PanelState extends ViewSettings {
@@ -49,6 +51,7 @@ export const initialState: Omit<PanelState, 'theme'> = {
   channel: -1,
   sample: 0,
   maxDrop: 0.01,
+  followed: 0,
   snapshot: undefined,
   layers: [],
   columns: new Map(),
@@ -62,8 +65,8 @@ export const initialState: Omit<PanelState, 'theme'> = {
 
 /** The settings that are stored, out of a state. */
 export function settingsOf(state: ViewSettings): ViewSettings {
-  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop } = state;
-  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop };
+  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop, followed } = state;
+  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop, followed };
 }
 
 /** Stored settings, as far as they are what they should be: they may come from an older version. */
@@ -91,9 +94,17 @@ export function withSnapshot(state: PanelState, snapshot: PanelSnapshot): Partia
     column: columns.has(state.column) ? state.column : preferredColumn([...columns.values()]),
     layer: names.has(state.layer) ? state.layer : (layers[0]?.name ?? ''),
     particle: state.particle < rows ? state.particle : -1,
+    ...withFocus(state, snapshot.focus),
     failure: undefined,
     message: snapshot.error ? { level: 'error', text: snapshot.error } : undefined,
   };
+}
+
+/** Turns to what another face asked for, once. */
+export function withFocus(state: PanelState, focus: Focus | undefined): Partial<PanelState> {
+  if (!focus || focus.turn === state.followed) return {};
+  const { layer, row, turn } = focus;
+  return row === undefined ? { layer, detail: 'layer', followed: turn } : { layer, particle: row, detail: 'particle', followed: turn };
 }
 
 /** The old one when both say the same. */

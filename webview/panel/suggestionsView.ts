@@ -1,6 +1,6 @@
 import type { Evaluation } from '../../src/core/evaluate/evaluation';
 import type { Prediction, Suggestion } from '../../src/core/optimise/plan';
-import { formatBytes, formatChange, formatCount, formatNumber, formatPercent } from '../../src/core/charts/numberFormat';
+import { formatBytes, formatChange, formatCount, formatNumber, formatPercent, narrowSpace } from '../../src/core/charts/numberFormat';
 import { fill, h, uniqueId } from '../shared/dom';
 import { strings } from '../shared/strings';
 import { reportTo, type PanelContext, type View } from './panelContext';
@@ -120,21 +120,30 @@ function isShare(name: string): boolean {
   return /accuracy|precision|recall|f1|hit/i.test(name);
 }
 
+/** A difference of two percentages: 0.0083 is 0.83 points. */
+function points(share: number): string {
+  return `${formatPercent(share, 2).replace(/\D*$/, '')}${narrowSpace}${strings.points}`;
+}
+
 function changes({ metric, loss, parameters, macs, bytes }: Prediction, baseline: Evaluation): HTMLElement[] {
   const item = (label: string, text: string, title: string) => h('div', { title }, h('dt', {}, label), h('dd', {}, text));
-  const relative = (label: string, change: number, of: number, format: (size: number) => string) =>
-    item(label, of > 0 ? formatChange(change / of, (size) => formatPercent(size)) : formatChange(change, format), formatChange(change, format));
+  const left = (label: string, after: number, before: number, format: (size: number) => string) =>
+    item(
+      label,
+      before > 0 ? formatChange((after - before) / before, (size) => formatPercent(size)) : formatChange(after - before, format),
+      strings.beforeAfter(format(before), format(after)),
+    );
   const items: HTMLElement[] = [];
   if (metric) {
     const name = metric.name.charAt(0).toUpperCase() + metric.name.slice(1);
-    const text = formatChange(metric.change, (size) => (isShare(metric.name) ? formatPercent(size, 2) : formatNumber(size)));
+    const text = formatChange(metric.change, (size) => (isShare(metric.name) ? points(size) : formatNumber(size)));
     items.push(item(name, text, ''));
   }
   if (loss !== undefined) items.push(item(strings.loss, formatChange(loss, (size) => formatNumber(size)), ''));
   items.push(
-    relative(strings.parameters, parameters, baseline.parameters, formatCount),
-    relative(strings.macs, macs, baseline.macs, formatCount),
-    relative(strings.size, bytes, baseline.bytes, formatBytes),
+    left(strings.parameters, parameters, baseline.parameters, formatCount),
+    left(strings.macs, macs, baseline.macs, formatCount),
+    left(strings.size, bytes, baseline.bytes, formatBytes),
   );
   return items;
 }

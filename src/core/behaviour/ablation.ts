@@ -26,8 +26,8 @@ export const ablation: BehaviourFamily = {
       meaning: 'Change of the loss when the particle\'s output is set to zero; above 0 it is needed, below 0 the model is better without it.',
     },
     {
-      name: 'ablationMetricChange', title: 'Accuracy without it', unit: '', scale: 'diverging', exact: true,
-      meaning: 'Change of the deciding metric (accuracy, or root mean square error) when the particle\'s output is set to zero.',
+      name: 'ablationMetricChange', title: 'Metric without it', unit: '', scale: 'diverging', exact: true,
+      meaning: 'Change of the metric that decides (accuracy, or an error such as rmse, where above 0 is worse) when the particle\'s output is set to zero.',
     },
     {
       name: 'ablationOutputChange', title: 'Largest change of an output', unit: '', scale: 'sequential', exact: true,

@@ -95,22 +95,22 @@ class Search {
     this.outputChange = table.column('ablationOutputChange')!.values;
     const contribution = table.column('contribution')?.values;
     this.measures = [
-      { words: 'the change of loss without each', of: (row) => lossChange[row]! },
+      { words: 'raises the loss least', of: (row) => lossChange[row]! },
       // A particle that harms alone may be needed once others are gone.
-      { words: 'the size of the change of loss without each', of: (row) => Math.abs(lossChange[row]!) },
-      { words: 'the largest change of an output without each', of: (row) => this.outputChange[row]! },
-      ...(contribution ? [{ words: 'their contributions', of: (row: number) => contribution[row]! }] : []),
+      { words: 'changes the loss least', of: (row) => Math.abs(lossChange[row]!) },
+      { words: 'changes the outputs least', of: (row) => this.outputChange[row]! },
+      ...(contribution ? [{ words: 'takes least from the next layer', of: (row: number) => contribution[row]! }] : []),
     ];
   }
 
   async layer(group: ParticleGroup): Promise<Suggestion | undefined> {
-    const found = await this.largest(this.measures.map((measure) => ({ measure, rows: this.withinLayers(rank(rowsOf(group), measure.of)) })));
+    const found = await this.largest(this.measures.map((measure) => ({ measure, forCost: false, rows: this.withinLayers(rank(rowsOf(group), measure.of)) })));
     if (!found) return undefined;
     const { rows, score, measure } = found;
     return this.suggestion({
       id: `remove:${group.layer}`, rows, score,
-      title: `Remove ${rows.length} of ${group.count} ${group.kind}s of ${group.layer}`,
-      evidence: `The ${rows.length} ${group.kind}s of ${group.layer} that the model misses least by ${measure.words}; ${this.jointly(score)}`,
+      title: `Remove ${rows.length} of ${counted(group.count, group.kind)} of ${group.layer}`,
+      evidence: `${theOnes(rows.length, group.kind)} of ${group.layer} whose removal ${measure.words}. ${this.jointly(score, rows.length)}`,
     });
   }
 
@@ -118,8 +118,8 @@ class Search {
   async whole(groups: readonly ParticleGroup[], target: SuggestOptions['target']): Promise<Suggestion | undefined> {
     const rows = groups.flatMap(rowsOf);
     const rankings = this.measures.flatMap((measure) => [
-      { measure, rows: this.withinLayers(rank(rows, measure.of)) },
-      { measure, rows: this.withinLayers(rank(rows, (row) => measure.of(row) / this.costOf(row))) },
+      { measure, forCost: false, rows: this.withinLayers(rank(rows, measure.of)) },
+      { measure, forCost: true, rows: this.withinLayers(rank(rows, (row) => measure.of(row) / this.costOf(row))) },
     ]);
     const run = await this.largest(rankings);
     if (!run) return undefined;
@@ -131,9 +131,9 @@ class Search {
     const layers = new Set(chosen.map((row) => this.context.table.groupOf(row).layer));
     return this.suggestion({
       id: 'remove:*', rows: chosen, score,
-      title: `Remove ${chosen.length} particles of ${layers.size === 1 ? 'one layer' : `${layers.size} layers`}`,
-      evidence: `Those that the model misses least by ${run.measure.words}; ${this.jointly(score)}`
-        + (!target ? '' : met?.reached ? '; this reaches the target' : '; the target cannot be reached within the accepted drop'),
+      title: `Remove ${counted(chosen.length, 'particle')} of ${counted(layers.size, 'layer')}`,
+      evidence: `${theOnes(chosen.length, 'particle')} whose removal ${run.measure.words}${run.forCost ? ' for what they cost' : ''}. ${this.jointly(score, chosen.length)}`
+        + (!target ? '' : met?.reached ? '. This reaches the target' : '. The target cannot be reached within the accepted drop'),
     });
   }
 
@@ -146,8 +146,8 @@ class Search {
     const { data } = this.context;
     return this.suggestion({
       id: 'remove:idle', rows: found.rows, score: found.score, lossless: true,
-      title: `Remove ${found.rows.length} particles that do nothing`,
-      evidence: `Without all of them no output changes by more than ${percent(found.score.outputChange)} of the largest one on ${data.count} samples`,
+      title: `Remove ${counted(found.rows.length, 'particle')} that ${found.rows.length === 1 ? 'does' : 'do'} nothing`,
+      evidence: `With ${found.rows.length === 1 ? 'it' : 'all of them'} off, every output on ${counted(data.count, 'sample')} stays the same, but for rounding`,
     });
   }
 
@@ -165,13 +165,13 @@ class Search {
   }
 
   /** The run that saves most over all rankings. */
-  private async largest(rankings: readonly Ranking[]): Promise<(Found & { readonly measure: Measure; readonly ranking: readonly number[] }) | undefined> {
-    let best: (Found & { measure: Measure; ranking: readonly number[]; saved: number }) | undefined;
-    for (const { measure, rows } of rankings) {
+  private async largest(rankings: readonly Ranking[]): Promise<(Found & Omit<Ranking, 'rows'> & { readonly ranking: readonly number[] }) | undefined> {
+    let best: (Found & Omit<Ranking, 'rows'> & { ranking: readonly number[]; saved: number }) | undefined;
+    for (const { measure, forCost, rows } of rankings) {
       const found = await this.bisect(rows, rows.length, (score) => this.passes(score));
       if (!found) continue;
       const saved = found.rows.reduce((sum, row) => sum + this.costOf(row), 0);
-      if (!best || saved > best.saved) best = { ...found, measure, ranking: rows, saved };
+      if (!best || saved > best.saved) best = { ...found, measure, forCost, ranking: rows, saved };
     }
     return best;
   }
@@ -290,20 +290,23 @@ class Search {
     return Number.isNaN(change) ? Infinity : higherIsBetter ? -change : change;
   }
 
-  private jointly(score: Score): string {
+  private jointly(score: Score, removed: number): string {
     const { name } = this.decisive;
-    return `with all of them switched off, ${name} on ${this.context.data.count} samples goes from ${figure(this.before.metrics[name]!)} to ${figure(score.metrics[name]!)}`;
+    return `With ${removed === 1 ? 'it' : 'all of them'} off, ${name} on ${counted(this.context.data.count, 'sample')} goes from ${figure(this.before.metrics[name]!)} to ${figure(score.metrics[name]!)}`;
   }
 }
 
 /** What a particle is worth; small is little. */
 interface Measure {
+  /** Behind 'whose removal'. */
   readonly words: string;
   of(row: number): number;
 }
 
 interface Ranking {
   readonly measure: Measure;
+  /** Whether worth was divided by cost. */
+  readonly forCost: boolean;
   readonly rows: readonly number[];
 }
 
@@ -326,10 +329,15 @@ function leastKept(group: ParticleGroup): number {
   return Math.max(1, Math.ceil(keptShare * group.count));
 }
 
-function figure(value: number): string {
-  return Number(value.toPrecision(4)).toString();
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(2))} %`;
+/** 'The 63 particles', 'The kernel'. */
+function theOnes(count: number, noun: string): string {
+  return count === 1 ? `The ${noun}` : `The ${count} ${noun}s`;
+}
+
+function figure(value: number): string {
+  return Number(value.toPrecision(4)).toString();
 }

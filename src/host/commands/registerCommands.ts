@@ -104,6 +104,8 @@ async function evaluate({ actions }: Services, model: Model): Promise<void> {
 
 async function reveal(model: Model, targets: readonly Target[]): Promise<void> {
   const rows = targets.flatMap(({ layer, row }) => (row !== undefined ? [row] : layer ? model.rowsOf(layer.name) : []));
-  if (rows.length > 0) model.select(rows);
+  const last = targets.at(-1);
+  const layer = last?.row === undefined ? last?.layer : model.layerOf(last.row);
+  if (layer) model.select(rows, { layer: layer.name, row: last?.row });
   await vscode.commands.executeCommand(commands.showPanel, { model });
 }

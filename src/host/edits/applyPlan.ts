@@ -1,4 +1,4 @@
-import { access, constants, mkdtemp, readFile, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import * as vscode from 'vscode';
@@ -59,7 +59,10 @@ export async function applyPlan(
     const edit = await workspaceEdit(model, result, created, documents);
     const applied = await vscode.workspace.applyEdit(edit, { isRefactoring: true });
     if (!applied || !(await exists(target.file))) {
-      await removeLeftovers(target, created);
+      const begun = await removeLeftovers(target, created);
+      // VS Code does not say why it gave up: a discarded preview begins nothing.
+      if (begun) throw new ParticlizeError({ file: target.file, cause: 'the new model could not be written; what had been written of it was removed' });
+      await checkWritable(target.within);
       return undefined;
     }
     return await outcome(result, target, created, documents);
@@ -98,13 +101,26 @@ async function freeTarget(original: string): Promise<Target> {
   const within = path.dirname(original);
   const { name, ext } = path.parse(original);
   const base = name.replace(/\.particlized(-\d+)?$/, '');
-  await access(within, constants.W_OK).catch(() => {
-    throw new ParticlizeError({ file: within, cause: 'the folder cannot be written', action: 'Allow writing there, or copy the model elsewhere' });
-  });
+  await checkWritable(within);
   for (let n = 1; ; n++) {
     const stem = path.join(within, `${base}.particlized${n === 1 ? '' : `-${n}`}`);
     const target = ext === '.json' ? { file: path.join(stem, `${name}${ext}`), folder: stem, within } : { file: `${stem}${ext}`, within };
     if (!(await exists(target.folder ?? target.file))) return target;
+  }
+}
+
+/** By trying: permissions alone do not tell of a disk that is read-only, or of a folder that has gone since. */
+async function checkWritable(within: string): Promise<void> {
+  try {
+    await rmdir(await mkdtemp(path.join(within, '.particlize-')));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const full = code === 'ENOSPC' || code === 'EDQUOT';
+    throw new ParticlizeError({
+      file: within,
+      cause: full ? 'the disk is full' : code === 'ENOENT' || code === 'ENOTDIR' ? 'the folder is not there any more' : 'the folder cannot be written',
+      action: full ? 'Make room and apply again' : 'Allow writing there, or copy the model elsewhere',
+    }, { cause: error });
   }
 }
 
@@ -178,14 +194,19 @@ async function outcome(
 
 /**
  * When the user unticked the model itself, or writing failed half way, parts of it help nobody. A file that somebody else
- * put there while the preview was open is not ours: only the beginning of what we were to write is removed.
+ * put there while the preview was open is not ours: only the beginning of what we were to write is removed. Returns whether
+ * there was any.
  */
-async function removeLeftovers(target: Target, created: readonly NewFile[]): Promise<void> {
+async function removeLeftovers(target: Target, created: readonly NewFile[]): Promise<boolean> {
+  let begun = false;
   for (const { from, to } of created) {
     const [wanted, there] = await Promise.all([from, to.fsPath].map((file) => readFile(file).catch(() => undefined)));
-    if (wanted && there && wanted.subarray(0, there.length).equals(there)) await rm(to.fsPath, { force: true });
+    if (!wanted || !there || !wanted.subarray(0, there.length).equals(there)) continue;
+    await rm(to.fsPath, { force: true });
+    begun = true;
   }
   if (target.folder !== undefined) await rmdir(target.folder).catch(() => undefined);
+  return begun;
 }
 
 function refused(model: Model, { refusals }: PlanPreview): ParticlizeError {

@@ -58,7 +58,7 @@ export class Panel implements vscode.Disposable {
         this.post({ kind: 'running', running: this.model.running });
         break;
       case 'selection':
-        this.post({ kind: 'selection', rows: this.model.selection });
+        this.post({ kind: 'selection', rows: this.model.selection, focus: this.model.focus });
         break;
       case 'suggestions':
         if (this.model.suggestions) this.post({ kind: 'suggestions', suggestions: this.model.suggestions });
@@ -80,6 +80,7 @@ export class Panel implements vscode.Disposable {
       suggestions: model.suggestions,
       running: model.running,
       selection: model.selection,
+      focus: model.focus,
       linkedLayers: [...new Set(model.sources.flatMap(({ links }) => links.map(({ layer }) => layer)))],
     };
   }

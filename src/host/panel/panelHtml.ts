@@ -9,8 +9,7 @@ export function panelHtml(webview: vscode.Webview, extensionUri: vscode.Uri, tit
   const policy = [
     `default-src 'none'`,
     `script-src 'nonce-${nonce}'`,
-    // Charts set styles on their elements; a style cannot run code.
-    `style-src ${webview.cspSource} 'unsafe-inline'`,
+    `style-src ${webview.cspSource}`,
     `img-src ${webview.cspSource} data: blob:`,
     `font-src ${webview.cspSource}`,
   ].join('; ');

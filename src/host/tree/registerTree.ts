@@ -62,11 +62,13 @@ export function registerTree(services: Services): vscode.Disposable {
 
   let fromTree = false;
   const selected = ({ selection }: vscode.TreeViewSelectionChangeEvent<TreeNode>): void => {
-    const model = selection.at(-1)?.model;
-    if (!model) return;
+    const last = selection.at(-1);
+    if (!last) return;
+    const { model } = last;
     fromTree = true;
     models.active = model;
-    model.select(selection.filter((node) => node.model === model).flatMap((node) => tree.rowsOf(node)));
+    const rows = selection.filter((node) => node.model === model).flatMap((node) => tree.rowsOf(node));
+    model.select(rows, last.kind === 'model' ? undefined : { layer: last.layer.name, row: last.kind === 'particle' ? last.row : undefined });
     fromTree = false;
   };
 

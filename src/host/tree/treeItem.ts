@@ -47,7 +47,7 @@ export function treeItem(node: TreeNode, sortColumn: string | undefined, filtere
       item.iconPath = new vscode.ThemeIcon(layerIcon(layer.type, particles?.kind));
       item.contextValue = particles ? 'layer' : 'layerWithout';
       item.tooltip = modelTooltip(`${layer.name} (${layer.type})`, [
-        layer.outputShape ? `[${layer.outputShape.map((size) => size ?? '?').join(', ')}]` : '',
+        layer.outputShape ? `[${layer.outputShape.map((size, axis) => size ?? (axis === 0 ? 'N' : '?')).join(', ')}]` : '',
         layer.macs === undefined ? '' : `${layer.macs.toLocaleString('en')} MACs`,
         layer.note ?? '',
       ]);

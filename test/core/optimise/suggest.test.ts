@@ -62,9 +62,9 @@ describe('suggest', function () {
     const { suggestions, baseline } = await suggest(context, { maxDrop: 0.01, target: { macs: 0.6 } });
     const [whole] = suggestions;
     assert.ok(whole!.predicted.macs <= 0.6 * baseline.macs && whole!.predicted.macs > 0.5 * baseline.macs, String(whole!.predicted.macs));
-    assert.match(whole!.evidence, /this reaches the target/);
+    assert.match(whole!.evidence, /This reaches the target/);
     const beyond = await suggest(context, { maxDrop: 0.001, target: { macs: 0.01 } });
-    assert.match(beyond.suggestions[0]!.evidence, /the target cannot be reached/);
+    assert.match(beyond.suggestions[0]!.evidence, /The target cannot be reached/);
   });
 
   it('the output layer and what a sum ties together stay, with the reason', async () => {
