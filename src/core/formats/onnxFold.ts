@@ -1,5 +1,6 @@
 import { intsOf, intOf } from '../graph/attributes';
 import { ParticlizeError } from '../graph/errors';
+import { lookUp } from '../graph/lookUp';
 import type { GraphNode } from '../graph/modelGraph';
 import { asFloat32, asNumbers, fromFloat32, isFloat } from '../graph/numeric';
 import { elementCount, type DType, type NdArray, type NumericArray, type StoredLayout, type Tensor } from '../graph/tensor';
@@ -18,7 +19,7 @@ export interface FoldedNode {
  * shape and reshape, transpose or cast it in the graph. undefined: not such a node, or one that cannot be computed here.
  */
 export async function foldNode(node: GraphNode, tensors: ReadonlyMap<string, Tensor>): Promise<FoldedNode | undefined> {
-  const fold = node.domain === '' ? folds[node.op] : undefined;
+  const fold = node.domain === '' ? lookUp(folds, node.op) : undefined;
   const output = node.outputs[0];
   if (!fold || !output || node.outputs.length !== 1 || !node.inputs[0]) return undefined;
   const inputs = node.inputs.map((name) => (name ? tensors.get(name) : undefined));

@@ -1,5 +1,6 @@
 import { readsOf } from '../graph/attributes';
 import { unique } from '../graph/finishGraph';
+import { lookUp } from '../graph/lookUp';
 import type { GraphNode, Layer } from '../graph/modelGraph';
 import { elementCount, type Tensor } from '../graph/tensor';
 
@@ -111,7 +112,7 @@ class LayerMaker {
 
   /** Weights that a node reads and that no layer has yet, or all of them when others have. */
   private weightsOf(node: GraphNode): readonly string[] {
-    const settings = settingInputs[node.op] ?? [];
+    const settings = lookUp(settingInputs, node.op) ?? [];
     return [...new Set(node.inputs.filter((name, index) => name && !settings.includes(index) && this.isWeight(name)))];
   }
 

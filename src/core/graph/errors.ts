@@ -50,6 +50,15 @@ export function throwIfCancelled(task: Task | undefined): void {
 }
 
 function sentence({ file, place, cause, action }: ErrorParts): string {
-  const where = [file, place].filter(Boolean).join(': ');
-  return `${where ? `${where}: ` : ''}${cause}.${action ? ` ${action}.` : ''}`;
+  const where = [file, place].filter((part) => part !== undefined && part !== '').map((part) => oneLine(part!)).join(': ');
+  return `${where ? `${where}: ` : ''}${oneLine(cause)}.${action ? ` ${oneLine(action)}.` : ''}`;
 }
+
+/** Names and values out of a damaged file may be of any length and hold any character. */
+function oneLine(text: string): string {
+  // eslint-disable-next-line no-control-regex -- these are what is taken out
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ');
+  return line.length <= longestPart ? line : `${line.slice(0, longestPart - 40)} ... ${line.slice(-30)}`;
+}
+
+const longestPart = 800;

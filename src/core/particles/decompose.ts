@@ -21,7 +21,7 @@ export function decompose(graph: ModelGraph): ParticleTable {
       if (!merged.has(heads.node.name)) merged.set(heads.node.name, walk.heads(heads));
       continue;
     }
-    const rule = familyOf(node)?.particles?.(node, walk.context);
+    const rule = walk.judged(() => familyOf(node)?.particles?.(node, walk.context));
     if (!rule || rule.count <= 0) continue;
     const found = walk.follow(node, rule);
     // Operators that share their weights (a tower used twice) are the same particles, acting in several places.
@@ -141,7 +141,7 @@ class Walk {
     });
     if (!to.length || !to.every((ref) => ref !== undefined)) return undefined;
     // A depthwise kernel is a particle itself: the channel passes through it, its weights stay its own.
-    if (familyOf(node)?.particles?.(node, this.context)) return { to, slices: [] };
+    if (this.judged(() => familyOf(node)?.particles?.(node, this.context))) return { to, slices: [] };
     const role = adding.has(node.op) ? 'bias' : 'norm';
     const slices = to.flatMap((ref) => this.reached(relations, ref, count))
       .filter(({ value }) => constants.includes(value))
@@ -169,10 +169,20 @@ class Walk {
       .flatMap((source) => this.storedSlices(source, role));
   }
 
+  /** What a rule says; nothing of an operator that contradicts itself (an axis that its input does not have). */
+  judged<Result>(rule: () => Result): Result | undefined {
+    try {
+      return rule();
+    } catch (error) {
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
+  }
+
   private flowOf(node: GraphNode): readonly Relation[] | undefined {
     let relations = this.flows.get(node);
     if (!relations) {
-      relations = familyOf(node)?.flow?.(node, this.context);
+      relations = this.judged(() => familyOf(node)?.flow?.(node, this.context));
       if (relations) this.flows.set(node, relations);
     }
     return relations;

@@ -61,7 +61,7 @@ async function weightOf(file: string, zip: ZipArchive, folder: string, name: str
     return [...tensors.values()][0]?.tensor;
   }
   if (place.tensor_meta === undefined || place.tensor_meta === null) return undefined;
-  const { dtype, shape, strides, offset } = metaOf(place.tensor_meta);
+  const { dtype, shape, strides, offset } = describedAs(file, name, place.tensor_meta);
   const known = (dims: readonly Dim[]): number[] => dims.map((dim) => dim ?? NaN);
   if (!dtype || dtype === 'string') throw new ParticlizeError({ file, place: `tensor ${name}`, cause: 'its element type is not one that Particlize reads' });
   const direct = entry.method === 0;
@@ -70,6 +70,15 @@ async function weightOf(file: string, zip: ZipArchive, folder: string, name: str
     source: direct ? zip.source : source, offset: direct ? await zip.dataOffset(entry) : 0,
   };
   return tensorOfView(file, name, { storage, dtype, shape: known(shape), strides: known(strides), offset: offset ?? NaN });
+}
+
+function describedAs(file: string, name: string, meta: Json): ReturnType<typeof metaOf> {
+  try {
+    return metaOf(meta);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ParticlizeError({ file, place: `tensor ${name}`, cause: error.message, action: 'The file is damaged; export the model again' }, { cause: error });
+  }
 }
 
 async function readJson(file: string, zip: ZipArchive, name: string): Promise<Json> {

@@ -1,5 +1,6 @@
 import { ParticlizeError, type Finding } from '../../graph/errors';
 import { unique } from '../../graph/finishGraph';
+import { lookUp } from '../../graph/lookUp';
 import type { DType, Tensor } from '../../graph/tensor';
 import { entriesOf, itemsOf, PyGlobal, PyObject, PyPersistent, PyTuple, type PickleValue } from '../containers/pickleValue';
 import type { TorchFile } from './torchFile';
@@ -149,7 +150,7 @@ class Collector {
     const id = storageId(reference);
     if (id === undefined) return fail('it refers to no storage');
     const { storage, dtype: storageType, offset: base } = this.file.storage(id);
-    const dtype: DType | undefined = call.endsWith('_v3') && args[6] instanceof PyGlobal ? torchDtypes[args[6].name] : storageType;
+    const dtype: DType | undefined = call.endsWith('_v3') && args[6] instanceof PyGlobal ? lookUp(torchDtypes, args[6].name) : storageType;
     if (!dtype || dtype === 'string') {
       const type = itemsOf(id)?.[1];
       const known = type instanceof PyGlobal && Object.hasOwn(storageDtypes, type.name);

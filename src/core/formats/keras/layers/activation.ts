@@ -1,4 +1,5 @@
 import { float, int } from '../../../graph/attributes';
+import { lookUp } from '../../../graph/lookUp';
 import { isObject, type Json } from '../../containers/json';
 import type { KerasValue, LayerContext, LayerGroup } from '../layerRule';
 import { normalAxis } from '../layout';
@@ -30,7 +31,7 @@ export const activationLayers: LayerGroup = {
 /** Applies the layer's `activation` setting. */
 export function activate(context: LayerContext, value: KerasValue): KerasValue {
   const name = activationName(context.setting('activation'));
-  const emit = activations[name];
+  const emit = lookUp(activations, name);
   if (emit) return emit(context, value);
   context.report(`the activation '${name}' is not known to Particlize`);
   return { ...value, name: context.node(name, [value.name], {}, 'keras') };
@@ -39,7 +40,7 @@ export function activate(context: LayerContext, value: KerasValue): KerasValue {
 /** Whether the activation treats every element alone, so that it may as well run in another layout. */
 export function isElementwise(context: LayerContext): boolean {
   const name = activationName(context.setting('activation'));
-  return activations[name] !== undefined && !/softmax/.test(name);
+  return lookUp(activations, name) !== undefined && !/softmax/.test(name);
 }
 
 /** 'relu', {"class_name": "function", "config": "relu"} (Keras 3), {"class_name": "ReLU", ...} or null. */

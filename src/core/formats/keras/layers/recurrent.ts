@@ -1,4 +1,5 @@
 import { int, string } from '../../../graph/attributes';
+import { lookUp } from '../../../graph/lookUp';
 import type { Attribute, Shape } from '../../../graph/modelGraph';
 import { isObject, type Json } from '../../containers/json';
 import type { KerasValue, LayerContext, LayerGroup } from '../layerRule';
@@ -49,7 +50,7 @@ function bidirectional(context: LayerContext): KerasValue | readonly KerasValue[
   const name = isObject(own) && isObject(own.config) && typeof own.config.name === 'string' ? own.config.name : 'backward';
   const backward = context.wrapped(isObject(own) ? 'backward_layer' : 'layer', [input, ...states.slice(states.length / 2)], name);
   const mode = context.setting('merge_mode') === undefined ? 'concat' : context.setting('merge_mode');
-  if (!forward || !backward || !kinds[forward.className] || !kinds[backward.className]) return context.opaque();
+  if (!forward || !backward || !lookUp(kinds, forward.className) || !lookUp(kinds, backward.className)) return context.opaque();
   const one = runLayer(forward, false);
   const two = one && runLayer(backward, true);
   if (!one || !two) return context.opaque();
@@ -105,7 +106,7 @@ function reversed(context: LayerContext, value: KerasValue): KerasValue {
 }
 
 function merge(context: LayerContext, [one, two]: readonly [KerasValue, KerasValue], mode: Json | undefined): KerasValue {
-  const op = { sum: 'Add', mul: 'Mul', ave: 'Add', concat: 'Concat' }[String(mode)] ?? context.fail(`its merge_mode ${JSON.stringify(mode)} is not known`);
+  const op = lookUp({ sum: 'Add', mul: 'Mul', ave: 'Add', concat: 'Concat' }, String(mode)) ?? context.fail(`its merge_mode ${JSON.stringify(mode)} is not known`);
   const rank = one.shape?.length ?? 2;
   const name = context.node(op, [one.name, two.name], op === 'Concat' ? { axis: int(rank - 1) } : {});
   if (mode === 'ave') return { ...one, name: context.node('Div', [name, context.float32('two', [2])]) };
