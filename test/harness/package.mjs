@@ -22,7 +22,7 @@ const allowed = [
 ];
 
 /** What a package must hold to work at all. */
-const required = ['package.json', 'dist/extension.js', 'dist/cli.js', 'dist/compute.js', 'dist/webview/panel.js', 'dist/webview/renderer.js', 'dist/ort-web/ort-wasm-simd-threaded.wasm', 'media/samples/digits/model.onnx'];
+const required = ['package.json', 'dist/extension.js', 'dist/cli.js', 'dist/compute.js', 'dist/weightWorker.js', 'dist/webview/panel.js', 'dist/webview/renderer.js', 'dist/ort-web/ort-wasm-simd-threaded.wasm', 'media/samples/digits/model.onnx'];
 
 /** @param {string} [target] @returns {string} the package's file for a platform */
 export function vsixFile(target = currentTarget()) {

@@ -1,22 +1,39 @@
 import { throwIfCancelled, type Task } from '../graph/errors';
+import type { ModelGraph } from '../graph/modelGraph';
+import { elementCount } from '../graph/tensor';
+import type { ParticleGroup } from '../particles/particle';
 import type { AttributeFamily } from './attribute';
-import { forEachRun, particleWeights, type SlicedWeight } from './particleWeights';
+import { forEachRun, particleWeights } from './particleWeights';
+import { DotKernel, tile } from './sums/dotKernel';
 
-/** Cosine similarity between the weights of a layer's particles: near-duplicates are candidates for merging. */
+/**
+ * Cosine similarity between the weights of a layer's particles: near-duplicates are candidates for merging. Every pair
+ * is compared in float32; the cosine of the pair that is found is computed again in float64. Layers with so many
+ * particles that this would take minutes stay empty, which a finding says.
+ */
 export const similarity: AttributeFamily = {
   columns: [
     { name: 'twin', title: 'Most similar particle', unit: '', scale: 'categorical', refersTo: 'row', meaning: 'The particle of the same layer whose weights point most nearly the same way.' },
     { name: 'twinCosine', title: 'Similarity to twin', unit: 'cosine', scale: 'diverging', meaning: 'Cosine between the particle\'s weights and those of its most similar neighbour: 1 is a duplicate up to scale.' },
   ],
-  async compute(graph, table, task) {
+  async compute(graph, table, task, services) {
     const twin = table.emptyValues();
     const cosine = table.emptyValues();
-    for (const group of table.groups) {
-      if (group.count < 2) continue;
-      const weights: SlicedWeight[] = [];
-      for await (const weight of particleWeights(graph, group)) weights.push(weight);
-      const rows = unitRows(weights, group.count);
-      await mostSimilar(rows, group.count, task, (particle, other, value) => {
+    for (const [index, group] of table.groups.entries()) {
+      throwIfCancelled(task);
+      task?.progress?.(index, table.groups.length, group.layer);
+      const length = lengthOf(graph, group);
+      if (group.count < 2 || !Number.isInteger(length) || length === 0) continue;
+      const multiplications = (group.count ** 2 / 2) * length;
+      if (multiplications > mostMultiplications || group.count * length > mostElements) {
+        services?.report?.({
+          severity: 'info', place: group.layer,
+          message: `it has too many weights (${group.count} particles of ${length}) to compare each particle with each other one, so similarity is left out`,
+        });
+        continue;
+      }
+      const rows = await unitRows(graph, group, length);
+      await mostSimilar(rows, task, (particle, other, value) => {
         twin[group.firstRow + particle] = group.firstRow + other;
         cosine[group.firstRow + particle] = value;
       });
@@ -25,51 +42,70 @@ export const similarity: AttributeFamily = {
   },
 };
 
-/** [count, length], each row scaled to length 1; a row of zeros stays zero. */
-function unitRows(weights: readonly SlicedWeight[], count: number): Float32Array {
-  const length = weights.reduce((sum, { values }) => sum + values.length, 0) / count;
-  const rows = new Float32Array(count * length);
-  const filled = new Uint32Array(count);
-  for (const weight of weights) {
+/** Some seconds. */
+const mostMultiplications = 6e10;
+/** 68 MB of float32, and as much again or twice while they are read. */
+const mostElements = 17e6;
+/** Between looks at whether the task was cancelled. */
+const turnMs = 100;
+
+/** Weights of one particle; not a whole number where particles have different ones. */
+function lengthOf(graph: ModelGraph, { slices, count }: ParticleGroup): number {
+  const weights = slices.flatMap(({ role, tensor }) => (role === 'weight' ? graph.tensors.get(tensor) ?? [] : []));
+  return weights.reduce((sum, { shape }) => sum + elementCount(shape), 0) / count;
+}
+
+/** Each particle's weights scaled to length 1; a row of zeros (or of something that is no number) is zero. */
+async function unitRows(graph: ModelGraph, group: ParticleGroup, length: number): Promise<DotKernel> {
+  const rows = new DotKernel(group.count, length);
+  const filled = new Uint32Array(group.count);
+  for await (const weight of particleWeights(graph, group)) {
     forEachRun(weight, (particle, start, end) => {
-      rows.set(weight.values.subarray(start, end), particle * length + filled[particle]!);
+      rows.row(particle).set(weight.values.subarray(start, end), filled[particle]!);
       filled[particle]! += end - start;
     });
   }
-  for (let particle = 0; particle < count; particle++) {
-    const row = rows.subarray(particle * length, (particle + 1) * length);
-    let square = 0;
-    for (const value of row) square += value * value;
-    if (square === 0) continue;
-    const scale = 1 / Math.sqrt(square);
-    for (let k = 0; k < row.length; k++) row[k]! *= scale;
+  for (let particle = 0; particle < group.count; particle++) {
+    const row = rows.row(particle);
+    const size = Math.sqrt(dot(row, row));
+    if (size > 0 && Number.isFinite(size)) for (let k = 0; k < row.length; k++) row[k]! /= size;
+    else row.fill(0);
   }
   return rows;
 }
 
-/** Particles without weights (all zero) have no direction and get no twin. */
-async function mostSimilar(
-  rows: Float32Array, count: number, task: Task | undefined, found: (particle: number, other: number, cosine: number) => void,
-): Promise<void> {
-  const length = rows.length / count;
+/** Particles without a direction get no twin. */
+async function mostSimilar(rows: DotKernel, task: Task | undefined, found: (particle: number, other: number, cosine: number) => void): Promise<void> {
+  const count = rows.rows;
   const best = new Float32Array(count).fill(-Infinity);
   const which = new Int32Array(count).fill(-1);
-  const empty = Array.from({ length: count }, (_, particle) => rows.subarray(particle * length, (particle + 1) * length).every((value) => value === 0));
-  for (let one = 0; one < count; one++) {
-    if (one % 64 === 0) {
+  const empty = Uint8Array.from({ length: count }, (_, particle) => Number(rows.row(particle).every((value) => value === 0)));
+  let looked = Date.now();
+  for (let one = 0; one < count; one += tile.one) {
+    if (Date.now() - looked > turnMs) {
+      // A message that cancels is only heard between turns of the event loop.
+      await new Promise((resolve) => setTimeout(resolve, 0));
       throwIfCancelled(task);
-      await Promise.resolve();
+      looked = Date.now();
     }
-    if (empty[one]) continue;
-    for (let two = one + 1; two < count; two++) {
-      if (empty[two]) continue;
-      let dot = 0;
-      const a = one * length;
-      const b = two * length;
-      for (let k = 0; k < length; k++) dot += rows[a + k]! * rows[b + k]!;
-      if (dot > best[one]!) [best[one], which[one]] = [dot, two];
-      if (dot > best[two]!) [best[two], which[two]] = [dot, one];
+    for (let two = one - (one % tile.two); two < count; two += tile.two) {
+      const dots = rows.tile(one, two);
+      for (let k = 0; k < dots.length; k++) {
+        const [a, b] = [one + Math.floor(k / tile.two), two + (k % tile.two)];
+        if (a >= b || b >= count || empty[a] || empty[b]) continue;
+        if (dots[k]! > best[a]!) [best[a], which[a]] = [dots[k]!, b];
+        if (dots[k]! > best[b]!) [best[b], which[b]] = [dots[k]!, a];
+      }
     }
   }
-  for (let particle = 0; particle < count; particle++) if (which[particle]! >= 0) found(particle, which[particle]!, Math.min(1, best[particle]!));
+  for (let particle = 0; particle < count; particle++) {
+    const other = which[particle]!;
+    if (other >= 0) found(particle, other, Math.max(-1, Math.min(1, dot(rows.row(particle), rows.row(other)))));
+  }
+}
+
+function dot(one: Float32Array, two: Float32Array): number {
+  let sum = 0;
+  for (let k = 0; k < one.length; k++) sum += one[k]! * two[k]!;
+  return sum;
 }
