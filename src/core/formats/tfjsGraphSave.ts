@@ -18,7 +18,8 @@ export async function saveTfjsGraph(origin: TfjsGraphOrigin, original: ModelGrap
     if (isObject(node) && typeof node.name === 'string') nodes.set(node.name, node);
   }
   const manifest = root.weightsManifest as Json[];
-  const shown = new Map([...origin.record.weights].map(([tensor, weight]) => [weight.weight, { tensor, ...weight }]));
+  const changed = [...origin.record.weights].filter(([tensor]) => graph.tensors.has(tensor) && graph.tensors.get(tensor) !== original.tensors.get(tensor));
+  const shown = new Map(changed.map(([tensor, weight]) => [weight.weight, { tensor, ...weight }]));
   let changes = 0;
   const files: SavedFile[] = [];
   for (const [index, group] of origin.groups.entries()) {
@@ -30,7 +31,7 @@ export async function saveTfjsGraph(origin: TfjsGraphOrigin, original: ModelGrap
         const view = shown.get(weight.name);
         const tensor = view && graph.tensors.get(view.tensor);
         // A constant that nobody reads any more may stay.
-        if (!view || !tensor || tensor === original.tensors.get(view.tensor)) return undefined;
+        if (!view || !tensor) return undefined;
         const shape = view.shapeInFile(tensor.shape);
         setShape(nodes.get(weight.name), shape);
         return { shape, read: async () => view.toFile(await tensor.read()) };
@@ -42,7 +43,7 @@ export async function saveTfjsGraph(origin: TfjsGraphOrigin, original: ModelGrap
   const added = await changedInputs(origin, original, graph, nodes);
   if (added.length) {
     changes += added.length;
-    (topology.node as Json[]).unshift(...added.map(({ node }) => node));
+    topology.node = [...added.map(({ node }) => node), ...withoutUnread(topology.node as Json[], JSON.parse(origin.text) as JsonObject)];
     const path = `${mainName.replace(/\.json$/i, '')}.sizes.bin`;
     manifest.push({ paths: [path], weights: added.map(({ name, shape }) => ({ name, shape: [...shape], dtype: 'int32' })) });
     const bytes = new Uint8Array(Int32Array.from(added.flatMap(({ values }) => [...values])).buffer);
@@ -50,6 +51,19 @@ export async function saveTfjsGraph(origin: TfjsGraphOrigin, original: ModelGrap
   }
   const bytes = new TextEncoder().encode(changes === 0 ? origin.text : JSON.stringify(root));
   return [{ name: mainName, sizeBytes: bytes.length, async* chunks() { yield bytes; } }, ...files];
+}
+
+/** Nodes that computed a size which is a constant now would be taken for outputs. */
+function withoutUnread(nodes: readonly Json[], before: JsonObject): Json[] {
+  const readIn = (list: readonly Json[]): Set<string> => new Set(list.flatMap((node) => isObject(node) && Array.isArray(node.input)
+    ? node.input.map((input) => String(input).replace(/^\^/, '').replace(/:\d+$/, '')) : []));
+  const old = isObject(before.modelTopology) && Array.isArray(before.modelTopology.node) ? readIn(before.modelTopology.node) : new Set<string>();
+  for (let left = [...nodes]; ; ) {
+    const read = readIn(left);
+    const next = left.filter((node) => !isObject(node) || !old.has(String(node.name)) || read.has(String(node.name)) || node.op === 'Placeholder');
+    if (next.length === left.length) return next;
+    left = next;
+  }
 }
 
 interface AddedConstant {
@@ -65,6 +79,13 @@ async function changedInputs(
 ): Promise<AddedConstant[]> {
   const before = new Map(original.nodes.map((node) => [node.name, node]));
   const added: AddedConstant[] = [];
+  const add = ({ node, input }: { node: string; input: number }, { values, shape }: { values: readonly number[]; shape: readonly number[] }): void => {
+    const target = nodes.get(node);
+    const name = `${node}/particlize_${input}`;
+    if (!Array.isArray(target?.input) || added.some((one) => one.name === name)) return;
+    target.input[input] = name;
+    added.push({ name, values, shape, node: constantNode(name, shape) });
+  };
   for (const node of graph.nodes) {
     const old = before.get(node.name);
     if (!old) continue;
@@ -75,11 +96,12 @@ async function changedInputs(
       const tensor = graph.tensors.get(input);
       const target = known && nodes.get(known.node);
       if (!known || !tensor || !target || !Array.isArray(target.input)) throw cannotWrite(origin, node);
-      const { values, shape } = known.toFile(asNumbers(await tensor.read()));
-      const name = `${known.node}/particlize_${known.input}`;
-      target.input[known.input] = name;
-      added.push({ name, values, shape, node: constantNode(name, shape) });
+      add(known, known.toFile(asNumbers(await tensor.read())));
     }
+  }
+  for (const follow of origin.record.follows) {
+    const [size, now] = [original, graph].map(({ tensors }) => tensors.get(follow.tensor)?.shape[follow.axis]);
+    if (now !== undefined && now !== size) add(follow, follow.toFile(now));
   }
   return added;
 }

@@ -118,7 +118,23 @@ export class NodeContext implements OpContext {
       if (channels > 1 && axis !== wanted) return undefined;
     } else if (first !== channelsFirst) return undefined;
     this.absorbed = next;
-    return translator.register(constant, { axes: constant.tensor.shape.map((_, axis) => axis) }, node.name, [channels]).name;
+    const bias = translator.register(constant, { axes: constant.tensor.shape.map((_, axis) => axis) }, node.name, [channels]).name;
+    this.followReshapes(ref!, bias, channels);
+    return bias;
+  }
+
+  followsSize(tensor: string, axis: number, index: number): void {
+    const { translator } = this;
+    const ref = translator.graph.resolve(this.node.inputs[index] ?? '');
+    const list = translator.graph.nodes.get(ref);
+    const listed = translator.constantAt(ref);
+    const values = listed && translator.contentsOf(listed);
+    const at = this.text('data_format', 'NHWC') === 'NCHW' ? 1 : 3;
+    if (values) {
+      translator.follows.push({ tensor, axis, node: this.node.name, input: index, toFile: (size) => ({ values: values.map((value, place) => place === at ? size : value), shape: [values.length] }) });
+    } else if (list?.op === 'Pack' && translator.constantAt(list.inputs[at] ?? '')) {
+      translator.follows.push({ tensor, axis, node: list.name, input: at, toFile: (size) => ({ values: [size], shape: [] }) });
+    }
   }
 
   opaque(reason?: string): readonly string[] {
@@ -140,6 +156,20 @@ export class NodeContext implements OpContext {
     const reshape = translator.graph.nodes.get(translator.graph.resolve(ref));
     const target = reshape?.op === 'Reshape' ? translator.constantAt(reshape.inputs[1] ?? '') : undefined;
     return target && translator.contentsOf(target);
+  }
+
+  /** What gives a bias its axes names their sizes. */
+  private followReshapes(ref: string, bias: string, channels: number): void {
+    const { translator } = this;
+    for (let node = translator.graph.nodes.get(translator.graph.resolve(ref)); node && biasWay.has(node.op); node = translator.graph.nodes.get(translator.graph.resolve(node.inputs[0] ?? ''))) {
+      const target = node.op === 'Reshape' ? translator.constantAt(node.inputs[1] ?? '') : undefined;
+      const values = target && translator.contentsOf(target);
+      if (values?.includes(channels)) {
+        translator.follows.push({
+          tensor: bias, axis: 0, node: node.name, input: 1, toFile: (size) => ({ values: values.map((value) => value === channels ? size : value), shape: [values.length] }),
+        });
+      }
+    }
   }
 
   private attribute(name: string): TfAttribute | undefined {

@@ -37,6 +37,8 @@ export interface OpContext {
   followingBias(channels: number, channelsFirst: boolean): string | undefined;
   /** Says that the constant `value` that was made of input `index` goes back to the file by `toFile`. */
   madeFrom(value: string, index: number, toFile: (values: readonly number[]) => { readonly values: readonly number[]; readonly shape: readonly number[] }): void;
+  /** Says that input `index`, the size of a result that the graph infers, holds the size of a tensor's axis as its channels. */
+  followsSize(tensor: string, axis: number, index: number): void;
   /** Adds the node as one that nothing is known about, and a finding. */
   opaque(reason?: string): readonly string[];
   fail(cause: string): never;

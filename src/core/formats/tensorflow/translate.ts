@@ -29,6 +29,16 @@ export interface TfRecord {
   readonly weights: ReadonlyMap<string, TfWeight>;
   /** By node of the graph and index of its input: the input of the file's node, and how its contents go back. */
   readonly inputs: ReadonlyMap<string, ReadonlyMap<number, TfInput>>;
+  /** Inputs of the file's nodes that hold the size of a tensor's axis, which the graph does not need. */
+  readonly follows: readonly TfFollow[];
+}
+
+export interface TfFollow {
+  readonly tensor: string;
+  readonly axis: number;
+  readonly node: string;
+  readonly input: number;
+  toFile(size: number): { readonly values: readonly number[]; readonly shape: readonly number[] };
 }
 
 export interface TfWeight {
@@ -83,6 +93,7 @@ export class Translator {
   readonly tensors = new Map<string, Tensor>();
   readonly findings: Finding[] = [];
   readonly weights = new Map<string, TfWeight>();
+  readonly follows: TfFollow[] = [];
   readonly madeInputs = new Map<string, Map<number, TfInput>>();
   readonly inference: ShapeInference;
   readonly taken = new Set<string>();
@@ -144,8 +155,8 @@ export class Translator {
       outputs: outputs.map(({ name }) => ({ name: renamed(name) })),
       tensors: new Map([...this.tensors].filter(([name]) => used.has(name))),
       record: {
-        inputs: this.madeInputs,
-        weights: new Map([...this.weights].map(([name, weight]) => [name, { ...weight, layer: layerOf.get(weight.layer) ?? weight.layer }])),
+        inputs: this.madeInputs, follows: this.follows,
+        weights: new Map([...this.weights].filter(([name]) => used.has(name)).map(([name, weight]) => [name, { ...weight, layer: layerOf.get(weight.layer) ?? weight.layer }])),
       },
     };
   }

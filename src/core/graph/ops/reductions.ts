@@ -35,6 +35,7 @@ export const reductions: OperatorFamily = {
     const x = firstInput(node);
     const y = firstOutput(node);
     const rank = context.facts(x).shape?.length ?? 0;
+    if (rank === 0) return [];
     const axes = axesOf(node, context, rank);
     if (!axes) return range(0, rank).map((axis) => barrier(x, axis, 'which axes are reduced is only known when the model runs'));
     const keep = intOf(node, 'keepdims', 1) === 1;

@@ -61,6 +61,7 @@ function transposed(context: OpContext): string | readonly string[] {
   const reach = range(0, 2).map((axis) => (kernel.shape[2 + axis]! - 1) * dilations[axis]! + 1 - strides[axis]!);
   const before = reach.map((rest) => same ? Math.floor(Math.max(rest, 0) / 2) : 0);
   const after = reach.map((rest, axis) => same ? Math.max(rest, 0) - before[axis]! : 0);
+  context.followsSize(kernel.name, 1, 0);
   const bias = context.followingBias(kernel.shape[1]!, isChannelsFirst(context));
   const y = context.add('ConvTranspose', [x, kernel.name, ...(bias ? [bias] : [])], {
     kernel_shape: ints(kernel.shape.slice(2)), strides: ints(strides), dilations: ints(dilations), pads: ints([...before, ...after]),

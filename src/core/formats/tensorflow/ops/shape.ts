@@ -5,7 +5,12 @@ import { all } from './elementwise';
 export const shapeOps: OpGroup = {
   Reshape(context) {
     const target = context.input(1);
-    context.madeFrom(target, 1, (values) => ({ values, shape: [values.length] }));
+    // ONNX writes 0 for a size that stays; TensorFlow has one open size, -1.
+    context.madeFrom(target, 1, (values) => {
+      const open = values.filter((size) => size <= 0).length;
+      if (open > 1) context.fail('more than one of its sizes is only known when the model runs');
+      return { values: values.map((size) => size === 0 ? -1 : size), shape: [values.length] };
+    });
     return context.add('Reshape', [context.input(0), target]);
   },
   Squeeze(context) {
