@@ -1,7 +1,7 @@
 import { readsOf } from './attributes';
 import { ParticlizeError } from './errors';
 import { GraphOnGraph } from './graphBuilder';
-import { contextOf, inferShapes, ShapeInference } from './inferShapes';
+import { contextOf, inferShapes, type ShapeInference } from './inferShapes';
 import type { Attribute, Dim, GraphNode, ModelGraph, Shape, ValueInfo } from './modelGraph';
 import { isFloat } from './numeric';
 import { Maths } from './ops/gradients/maths';

@@ -17,6 +17,7 @@ export class GraphOnGraph implements GraphBuilder {
   private readonly inference: ShapeInference;
   private readonly names: Set<string>;
   private readonly nodeNames: Set<string>;
+  private readonly counts = new Map<string, number>();
   /** Name of the layer that holds what is added. */
   private readonly layer: string;
 
@@ -41,8 +42,8 @@ export class GraphOnGraph implements GraphBuilder {
   nodes(
     op: string, inputs: readonly string[], outputs: number, attributes: Readonly<Record<string, Attribute>> = {},
   ): readonly string[] {
-    const name = unique(`${prefix}/${op}`, this.nodeNames);
-    const made = Array.from({ length: outputs }, () => unique(`${prefix}/${op}:0`, this.names));
+    const name = this.numbered(`${prefix}/${op}`, this.nodeNames);
+    const made = Array.from({ length: outputs }, () => this.numbered(`${prefix}/${op}:0`, this.names));
     const node: GraphNode = { name, op, domain: '', inputs, outputs: made, attributes, layer: this.layer };
     this.added.push(node);
     this.inference.add(node);
@@ -74,7 +75,7 @@ export class GraphOnGraph implements GraphBuilder {
 
   /** A constant of any type. */
   constant(hint: string, array: NdArray): string {
-    const name = unique(hint, this.names);
+    const name = this.numbered(hint, this.names);
     this.tensors.set(name, tensorOf(name, array));
     const small = elementCount(array.shape) <= 1024 && (/int|bool/.test(array.dtype) || elementCount(array.shape) === 1);
     this.inference.addTensor(name, small ? asNumbers(array) : undefined);
@@ -110,6 +111,16 @@ export class GraphOnGraph implements GraphBuilder {
       values: new Map(this.inference.values),
       constants: new Map(this.inference.constants),
     });
+  }
+
+  /** Like `unique`, but goes on counting where it was: unrolled layers have thousands of operators of one kind. */
+  private numbered(wanted: string, taken: Set<string>): string {
+    let count = this.counts.get(wanted) ?? 0;
+    let name = wanted;
+    for (; taken.has(name); name = `${wanted}.${count}`) count++;
+    this.counts.set(wanted, count);
+    taken.add(name);
+    return name;
   }
 
   private infoOf(name: string): ValueInfo {

@@ -1,6 +1,7 @@
 import { floatsOf, int, intOf, intsOf, stringOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode } from '../modelGraph';
 import { barrier, barriers, plain, unknownShapes } from './axes';
+import { recurrentGradient } from './gradients/recurrent';
 import type { AxisRef, GraphBuilder, LinearRule, OperatorFamily, ParticleRule, Relation, WeightSlice } from './operator';
 
 /**
@@ -92,6 +93,8 @@ export const recurrent: OperatorFamily = {
     // One product with the input's and one with the state's weights at every step.
     return steps * [first, second].reduce((sum, dims) => sum + dims.reduce<number>((product, dim) => product * dim!, 1), 0);
   },
+
+  gradient: recurrentGradient,
 };
 
 const directionsStay = 'its two directions belong to one operator';

@@ -94,7 +94,6 @@ const rules: Readonly<Record<string, Rule>> = {
     const [x = '', scale = ''] = node.inputs;
     const [dy] = context.outputs;
     if (!dy) return [];
-    const rank = rankOf(x, context);
     const groups = intOf(node, 'num_groups', 1);
     const channels = context.facts(x).shape?.[1];
     if (typeof channels !== 'number') throw new RangeError('the number of its channels is not known');

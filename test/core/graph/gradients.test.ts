@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { float, int, ints } from '../../../src/core/graph/attributes';
+import { differentiate } from '../../../src/core/graph/differentiate';
+import type { Engine } from '../../../src/core/graph/engine';
+import { ParticlizeError } from '../../../src/core/graph/errors';
+import type { Attribute, ModelGraph } from '../../../src/core/graph/modelGraph';
+import { isFloat } from '../../../src/core/graph/numeric';
+import { familyOf, families } from '../../../src/core/graph/ops/registry';
+import { weightsOnly } from '../../../src/core/graph/ops/weightsOnly';
+import { createOrtEngine } from '../../../src/engines/ort/ortEngine';
+import { graphOf, node } from '../support/graphs';
+import { feedsOf, slopes, type Values } from './gradientCases';
+import { graphOfCase, opCases, titleOf, type OpCase } from './opCases';
+
+/** Where an operator is defined, or smooth: elsewhere differences say nothing. */
+const values: Readonly<Record<string, Values>> = {
+  Log: [0.5, 2], Sqrt: [0.5, 2], Pow: [0.5, 2], ReduceLogSum: [0.5, 2], BatchNormalization: [0.5, 2], Reciprocal: [0.5, 2], Div: [0.5, 2],
+  Mod: [5.2, 5.4], Tan: [-1, 1], Asin: [-0.8, 0.8], Acos: [-0.8, 0.8], Atanh: [-0.8, 0.8], Acosh: [1.2, 3],
+  PRelu: 'apart', Min: 'apart', Max: 'apart', MaxPool: 'apart', ReduceMax: 'apart', ReduceMin: 'apart', ReduceL1: 'apart', Clip: 'apart',
+  ReduceL2: 'apart', Relu: 'apart', LeakyRelu: 'apart', Selu: 'apart', Abs: 'apart', Sign: 'apart', GlobalMaxPool: 'apart', Elu: 'apart', Celu: 'apart',
+  HardSwish: 'apart', Hardmax: 'apart', Shrink: [2.5, 4], LayerNormalization: 'apart', Ceil: [0.1, 0.9], Floor: [0.1, 0.9], Round: [0.6, 1.4],
+};
+
+/** Single operators that the fixture of shapes has no case of. */
+const more: readonly { op: string; shapes: readonly (readonly number[])[]; attributes?: Readonly<Record<string, Attribute>>; values?: Values; domain?: string; outputs?: number }[] = [
+  ...['Asin', 'Acos', 'Atanh'].map((op) => ({ op, shapes: [[2, 5]], values: [-0.8, 0.8] as const })),
+  ...['Sinh', 'Cosh', 'Asinh', 'Reciprocal', 'Selu'].map((op) => ({ op, shapes: [[2, 5]] })),
+  { op: 'Acosh', shapes: [[2, 5]], values: [1.2, 3] },
+  ...['Gelu', 'FastGelu', 'QuickGelu'].map((op) => ({ op, shapes: [[2, 5]], domain: 'com.microsoft' })),
+  { op: 'BiasGelu', shapes: [[2, 5], [5]], domain: 'com.microsoft' },
+  { op: 'LpNormalization', shapes: [[3, 4]], attributes: { axis: int(0), p: int(2) } },
+  { op: 'LpNormalization', shapes: [[3, 4]], attributes: { axis: int(1), p: int(1) }, values: [0.5, 2] },
+  { op: 'MeanVarianceNormalization', shapes: [[2, 3, 4, 4]] },
+  { op: 'GroupNormalization', shapes: [[2, 6, 3, 3], [3], [3]], attributes: { num_groups: int(3), epsilon: float(1e-3) } },
+  { op: 'InstanceNormalization', shapes: [[2, 3, 5], [3], [3]] },
+  { op: 'MaxPool', shapes: [[2, 2, 6]], attributes: { kernel_shape: ints([2]), strides: ints([2]) }, values: 'apart' },
+  { op: 'LayerNormalization', shapes: [[2, 3, 8], [8], [8]], attributes: { axis: int(-1) } },
+  { op: 'LayerNormalization', shapes: [[2, 3, 8], [3, 8]], attributes: { axis: int(1) } },
+  { op: 'BatchNormalization', shapes: [[3, 4], [4], [4], [4], [4]], values: [0.5, 2] },
+  { op: 'Shrink', shapes: [[2, 3]], attributes: { lambd: float(0.5) }, values: [-0.4, 0.4] },
+  { op: 'ReduceLogSum', shapes: [[2, 3]], values: [0.5, 2] },
+  { op: 'Pow', shapes: [[2, 3], [3]], values: [0.5, 2] },
+  { op: 'Mod', shapes: [[2, 3]], attributes: { fmod: int(1) }, values: [5.2, 5.4] },
+  { op: 'MaxPool', shapes: [[2, 2, 6, 6]], attributes: { kernel_shape: ints([3, 3]), strides: ints([2, 2]) }, values: 'apart' },
+];
+
+for (const kind of ['native', 'web'] as const) {
+  describe(`gradients equal finite differences (ONNX Runtime, ${kind})`, function () {
+    this.timeout(120_000);
+    let engine: Engine;
+
+    before(function () {
+      const made = createOrtEngine(kind, { threads: 1 });
+      if ('reason' in made) {
+        console.log(`      ${made.reason}`);
+        return this.skip();
+      }
+      engine = made;
+    });
+
+    const byOp = new Map<string, typeof opCases>();
+    for (const one of opCases) byOp.set(one.op, [...byOp.get(one.op) ?? [], one]);
+
+    for (const [op, cases] of byOp) {
+      // The two share their kernels' code: every variant on one of them, the first of each on the other.
+      const chosen = kind === 'native' ? cases : cases.slice(-2);
+      const real = chosen.filter((one) => one.outputs.some(({ dtype }) => dtype === 'float32') && one.inputs.some((input) => input?.dtype === 'float32' && !input.data));
+      if (!real.length) continue;
+      it(`${op} (${real.length} variants)`, async () => {
+        for (const [index, one] of real.entries()) {
+          const graph = await graphOfCase(withOperands(one));
+          for (const { name, dtype } of graph.outputs) if (isFloat(dtype)) await assertSlopes(engine, graph, name, index + 1, titleOf(one), values[op]);
+        }
+      });
+    }
+
+    it(`and of ${more.length} more operators and variants`, async () => {
+      for (const { op, shapes, attributes, domain = '', values: own } of more) {
+        const names = shapes.map((_, index) => `i${index}`);
+        const title = `${op} ${JSON.stringify(shapes)} ${JSON.stringify(attributes ?? {})}`;
+        const inputs = Object.fromEntries(names.map((name, index) => [name, shapes[index]!]));
+        const [second, ...operands] = op === 'Mod' ? ['two', 'i0'] : [undefined, ...names];
+        const plain = await graphOf({
+          inputs, outputs: ['o'], nodes: [node(op, second ? [...operands, second] : operands, 'o', attributes)],
+          weights: second ? { two: { dtype: 'float32', shape: [1], data: Float32Array.of(2) } } : {},
+        });
+        const graph = domain ? inDomain(plain, domain) : plain;
+        await assertSlopes(engine, graph, 'o', 5, title, own ?? values[op]);
+      }
+    });
+  });
+}
+
+/** Operands that the fixture gives numbers for are inputs here, so that they too are differentiated. */
+function withOperands(one: OpCase): OpCase {
+  if (['Resize', 'Upsample', 'Clip', 'Dropout', 'Pad'].includes(one.op)) return one;
+  return { ...one, inputs: one.inputs.map((input) => (input?.dtype === 'float32' ? { ...input, data: undefined } : input)) };
+}
+
+async function assertSlopes(engine: Engine, graph: ModelGraph, of: string, seed: number, title: string, range?: Values): Promise<void> {
+  let measured;
+  try {
+    measured = await slopes(engine, graph, of, feedsOf(graph, seed, range));
+  } catch (error) {
+    throw new Error(`${title}: ${(error as Error).message}`);
+  }
+  for (const { wrt, found, expected, scale } of measured) {
+    const error = Math.abs(found - expected) / scale;
+    assert.ok(error <= 1e-3, `${title}: the slope along ${wrt} is ${expected}, its gradient says ${found}`);
+  }
+}
+
+function inDomain(graph: ModelGraph, domain: string): ModelGraph {
+  const nodes = graph.nodes.map((own) => ({ ...own, domain }));
+  const values = new Map([...graph.values].map(([name, info]) => [name, { ...info, dtype: 'float32', shape: info.shape ?? graph.inputs[0]!.shape } as const]));
+  return { ...graph, nodes, values, domains: { [domain]: 1 } };
+}
+
+describe('gradient rules', () => {
+  it('exist for every family with particles', () => {
+    const without = families.filter((family) => family.particles && !family.gradient && family !== weightsOnly);
+    assert.deepEqual(without.map(({ name }) => name), []);
+  });
+
+  it('are tested for every operator of a family that has one', () => {
+    const tested = new Set([...opCases.map(({ op }) => op), ...more.map(({ op, domain }) => (domain ? `${domain}:${op}` : op))]);
+    const missing = families.filter((family) => family.gradient).flatMap(({ ops }) => ops).filter((op) => !tested.has(op) && !noGradient.has(op) && !elsewhere.has(op));
+    assert.deepEqual(missing, []);
+  });
+
+  it('a missing rule is named with its layer', async () => {
+    const graph = await graphOf({ inputs: { x: [null, 3] }, outputs: ['z'], nodes: [node('Relu', ['x'], 'y'), node('Einstein', ['y'], 'z', {}, 'odd')], weights: {} });
+    assert.equal(familyOf({ op: 'Einstein', domain: '' }), undefined);
+    await assert.rejects(differentiate(graph, { of: 'z', withRespectTo: ['x'] }), (error: Error) =>
+      error instanceof ParticlizeError && error.message.startsWith('layer odd (Einstein): there is no gradient rule for Einstein.'));
+    // Behind it there is nothing to ask.
+    assert.ok((await differentiate(graph, { of: 'y', withRespectTo: ['x'] })).graph);
+  });
+
+  it('a value that does not exist, or has no real numbers, is refused', async () => {
+    const graph = await graphOf({ inputs: { x: [null, 3] }, outputs: ['y'], nodes: [node('Relu', ['x'], 'y'), node('ArgMax', ['y'], 'a')], weights: {} });
+    await assert.rejects(differentiate(graph, { of: 'y', withRespectTo: ['w'] }), /no value 'w'/);
+    await assert.rejects(differentiate(graph, { of: 'a', withRespectTo: ['x'] }), /a: there is no gradient: its elements are int64/);
+    await assert.rejects(differentiate(graph, { of: { value: 'y', index: 3 }, withRespectTo: ['x'] }), /no index 3 on its last axis, which has 3/);
+  });
+});
+
+/** Their results are not real numbers, or do not move with their inputs. */
+const noGradient = new Set([
+  'Not', 'IsNaN', 'IsInf', 'BitwiseNot', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less', 'GreaterOrEqual', 'LessOrEqual', 'BitShift', 'BitwiseAnd',
+  'BitwiseOr', 'BitwiseXor', 'ArgMax', 'ArgMin', 'Shape', 'Size', 'ConstantOfShape', 'Range', 'Constant',
+]);
+
+/** Held to other frameworks, or in the tests of their family. */
+const elsewhere = new Set(['Swish', 'CastLike', 'Gelu', 'LSTM', 'GRU', 'RNN']);
