@@ -1,10 +1,12 @@
 import type { GraphNode } from '../modelGraph';
 import { activations, parametricRelu } from './activations';
+import { attention, rotary } from './attention';
 import { batchNorm } from './batchNorm';
 import { concat } from './concat';
 import { convolution } from './convolution';
 import { dense } from './dense';
 import { dropout } from './dropout';
+import { einsum } from './einsum';
 import { elementwise } from './elementwise';
 import { fusedActivations, fusedBlocks } from './fused';
 import { gather } from './gather';
@@ -17,6 +19,8 @@ import { reductions } from './reductions';
 import { resample } from './resample';
 import { reshape } from './reshape';
 import { copies, repetition, shapeArithmetic } from './shapeArithmetic';
+import { rmsNorm } from './rmsNorm';
+import { scatter } from './scatter';
 import { slice } from './slice';
 import { softmax } from './softmax';
 import { split } from './split';
@@ -28,12 +32,14 @@ import type { OperatorFamily } from './operator';
 export const families: readonly OperatorFamily[] = [
   activations,
   parametricRelu,
+  attention,
   batchNorm,
   concat,
   convolution,
   copies,
   dense,
   dropout,
+  einsum,
   elementwise,
   fusedActivations,
   fusedBlocks,
@@ -47,6 +53,9 @@ export const families: readonly OperatorFamily[] = [
   repetition,
   resample,
   reshape,
+  rmsNorm,
+  rotary,
+  scatter,
   shapeArithmetic,
   slice,
   softmax,

@@ -1,8 +1,10 @@
 import type { GraphNode } from '../../../core/graph/modelGraph';
 import type { Lowering, LoweringFamily } from '../loweringContext';
 import { activations } from './activations';
+import { attention } from './attention';
 import { convolution } from './convolution';
 import { dense } from './dense';
+import { einsum } from './einsum';
 import { elementwise } from './elementwise';
 import { gather } from './gather';
 import { join } from './join';
@@ -20,8 +22,10 @@ import { softmax } from './softmax';
 /** Every operator family that TensorFlow.js runs; a new one is one file and one line here. */
 const families: readonly LoweringFamily[] = [
   activations,
+  attention,
   convolution,
   dense,
+  einsum,
   elementwise,
   gather,
   join,
