@@ -54,7 +54,7 @@ export async function slopes(
   const forward = await engine.compile(graph, [...feeds.keys()], [of]);
   const output = (await forward.run(feeds)).get(of)!;
   const random = seededRandom(77);
-  const seedArray: NdArray = { dtype: 'float32', shape: output.shape, data: Float32Array.from(output.data, () => random() * 2 - 1) };
+  const seedArray: NdArray = { dtype: 'float32', shape: output.shape, data: Float32Array.from({ length: output.data.length }, () => random() * 2 - 1) };
   const made = await differentiate(graph, { of, withRespectTo: wrt, seed: 'incoming' });
   const names = wrt.map((name) => made.gradients.get(name)!);
   const backward = await engine.compile(made.graph, [...feeds.keys(), made.seed!], names);

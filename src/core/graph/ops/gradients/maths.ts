@@ -161,14 +161,15 @@ export class Maths {
 
   /** 1 at one index of the last axis and 0 elsewhere, in the shape of `like`. */
   oneHotLike(index: number, like: string): string {
-    const { shape, dtype } = this.builder.facts(like);
+    const { shape } = this.builder.facts(like);
     const classes = shape?.[shape.length - 1];
     if (typeof classes === 'number' && !(Number.isInteger(index) && index >= 0 && index < classes)) {
       throw new ParticlizeError({ place: like, cause: `there is no index ${index} on its last axis, which has ${classes}` });
     }
-    const depth = classes === undefined || classes === null ? this.op('Shape', [like], { start: int(-1) }) : this.builder.int64([classes]);
-    const hot = this.op('OneHot', [this.builder.int64([index], []), depth, this.builder.float32([0, 1])]);
-    return this.op('Expand', [dtype && dtype !== 'float32' ? this.cast(hot, dtype) : hot, this.shape(like)]);
+    const row = typeof classes === 'number'
+      ? this.castLike(this.builder.float32(range(0, classes).map((own) => Number(own === index))), like)
+      : this.mask(this.op('Equal', [this.numbersTo(this.op('Shape', [like], { start: int(-1) })), this.builder.int64([index])]), like);
+    return this.op('Expand', [row, this.shape(like)]);
   }
 
   /**
@@ -207,10 +208,15 @@ export class Maths {
    * does to the elements, and each gradient is added where its element came from.
    */
   scatterBack(gradient: string, x: string, move: (indices: string) => string): string {
-    const count = this.op('Size', [x]);
-    const numbers = this.op('Range', [this.builder.int64([0], []), count, this.builder.int64([1], [])]);
+    const numbers = this.numbersTo(this.op('Size', [x]));
     const indices = this.reshape(move(this.op('Reshape', [numbers, this.shape(x)], { allowzero: int(1) })), [-1]);
     return this.scatterAt(gradient, x, indices);
+  }
+
+  /** 0, 1, 2, ... as many as an integer value of one element says. */
+  numbersTo(count: string): string {
+    const scalar = this.op('Reshape', [count, this.builder.int64([], [0])]);
+    return this.op('Range', [this.builder.int64([0], []), scalar, this.builder.int64([1], [])]);
   }
 
   /** Adds up gradients at flat places [count] of an array of the shape of x. */

@@ -75,8 +75,6 @@ function kept(m: Maths, value: string, node: GraphNode, context: GradientContext
   if (intOf(node, 'keepdims', 1) === 1) return value;
   const axes = node.inputs[1];
   if (axes && context.facts(axes).shape?.[0] !== 0) return m.op('Unsqueeze', [value, axes]);
-  if (intOf(node, 'noop_with_empty_axes', 0) === 1) return value;
-  const rank = context.sizes(firstInput(node))?.length;
-  if (rank === undefined) throw new RangeError('the shape of its input is not known');
-  return m.reshape(value, new Array<number>(rank).fill(1));
+  // Over all axes it is a single number, which fits any shape.
+  return value;
 }
