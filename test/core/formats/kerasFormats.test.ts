@@ -173,6 +173,9 @@ async function ownLibrary(file: string, graph: ModelGraph, data: Float32Array): 
   const shape = [data.length / sizes.reduce((a, b) => a * b, 1), ...sizes];
   if (file.endsWith('.json')) {
     const root = JSON.parse(fs.readFileSync(file, 'utf8')) as { modelTopology: object; weightsManifest: { paths: string[]; weights: tf.io.WeightsManifestEntry[] }[] };
+    // Other tests leave other backends behind, and want them again.
+    const { backendName } = tf.engine();
+    await tf.setBackend('cpu');
     const model = await tf.loadGraphModel({
       load: () => Promise.resolve({
         modelTopology: root.modelTopology, format: 'graph-model',
@@ -180,8 +183,9 @@ async function ownLibrary(file: string, graph: ModelGraph, data: Float32Array): 
         weightData: new Uint8Array(Buffer.concat(root.weightsManifest.flatMap((group) => group.paths.map((name) => fs.readFileSync(path.join(path.dirname(file), name)))))).buffer,
       }),
     });
-    const result = model.predict(tf.tensor(data, shape)) as tf.Tensor;
-    return result.dataSync() as Float32Array;
+    const result = (model.predict(tf.tensor(data, shape)) as tf.Tensor).dataSync() as Float32Array;
+    if (backendName) await tf.setBackend(backendName);
+    return result;
   }
   if (!python) return undefined;
   const script = `import sys, json, numpy as np, keras
