@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { float, int, ints } from '../../../src/core/graph/attributes';
+import { float, int, ints, string } from '../../../src/core/graph/attributes';
 import { differentiate } from '../../../src/core/graph/differentiate';
 import type { Engine } from '../../../src/core/graph/engine';
 import { ParticlizeError } from '../../../src/core/graph/errors';
@@ -34,6 +34,11 @@ const more: readonly { op: string; shapes: readonly (readonly number[])[]; attri
   { op: 'GroupNormalization', shapes: [[2, 6, 3, 3], [3], [3]], attributes: { num_groups: int(3), epsilon: float(1e-3) } },
   { op: 'InstanceNormalization', shapes: [[2, 3, 5], [3], [3]] },
   { op: 'MaxPool', shapes: [[2, 2, 6]], attributes: { kernel_shape: ints([2]), strides: ints([2]) }, values: 'apart' },
+  { op: 'Trilu', shapes: [[2, 3, 4]] },
+  ...['bij,bjk->bik', 'bij,jk', '...ij,...jk->...ik', 'ij,kl->il', 'iij->ij', 'ij->', 'ij,jk,kl->il'].map((equation) => ({
+    op: 'Einsum', attributes: { equation: string(equation) },
+    shapes: equation.split('->')[0]!.split(',').map((part) => [...part.replace('...', 'b')].map((letter) => 2 + ('bijkl'.indexOf(letter) % 3))),
+  })),
   { op: 'LayerNormalization', shapes: [[2, 3, 8], [8], [8]], attributes: { axis: int(-1) } },
   { op: 'LayerNormalization', shapes: [[2, 3, 8], [3, 8]], attributes: { axis: int(1) } },
   { op: 'BatchNormalization', shapes: [[3, 4], [4], [4], [4], [4]], values: [0.5, 2] },

@@ -1,6 +1,7 @@
 import { stringOf } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { barriers, firstOutput, plain, range, unknownShapes } from './axes';
+import { einsumGradient } from './gradients/einsum';
 import type { OperatorFamily, ParticleRule, Relation, ShapeContext } from './operator';
 
 /** Einsum: axes with the same letter go together; letters that the result does not have are summed over. */
@@ -69,6 +70,8 @@ export const einsum: OperatorFamily = {
     }
     return macs;
   },
+
+  gradient: einsumGradient,
 };
 
 /** The letters of every operand and of the result, with letters of their own for the axes behind an ellipsis. */

@@ -1,4 +1,5 @@
 import { barriers, firstInput, firstOutput, range, sameAxes } from './axes';
+import { triangleGradient } from './gradients/movement';
 import type { OperatorFamily } from './operator';
 
 /** Trilu: one triangle of every matrix, the rest zero (causal masks). */
@@ -18,4 +19,6 @@ export const masks: OperatorFamily = {
     const reason = 'a triangle counts the rows and columns of a matrix';
     return [...sameAxes(x, y, rank, last), ...[x, y].flatMap((value) => barriers(value, last, reason))];
   },
+
+  gradient: triangleGradient,
 };

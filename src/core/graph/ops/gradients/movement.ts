@@ -155,3 +155,9 @@ export function dropoutGradient(node: GraphNode, context: GradientContext): Grad
   const enlarged = m.div(kept, m.minusFrom(1, share));
   return [known?.length === 1 ? enlarged : m.where(training, enlarged, dy)];
 }
+
+/** Trilu: the elements that it keeps. */
+export function triangleGradient(node: GraphNode, context: GradientContext): Gradients {
+  const [dy] = context.outputs;
+  return [dy && new Maths(context).op('Trilu', [dy, ...node.inputs.slice(1)], node.attributes)];
+}
