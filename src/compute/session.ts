@@ -11,16 +11,14 @@ export function createSessions(options: ComputeOptions): MethodTable {
   const open = new Map<ModelId, { readonly session: ModelSession; readonly stamp: string }>();
   let engine: Promise<ChosenEngine> | undefined;
   let numbered = 0;
-  const services: SessionServices = {
-    memoryBytes: options.memoryMegabytes * 2 ** 20,
-    summer: weightWorkers(options.threads || undefined),
-    engine: () => {
-      engine ??= createEngine(options.engine, { threads: options.threads });
-      // A failure is not remembered.
-      engine.catch(() => (engine = undefined));
-      return engine;
-    },
+  const memoryBytes = options.memoryMegabytes * 2 ** 20;
+  const engineOf = (): Promise<ChosenEngine> => {
+    engine ??= createEngine(options.engine, { threads: options.threads, memoryBytes });
+    // A failure is not remembered.
+    engine.catch(() => (engine = undefined));
+    return engine;
   };
+  const services: SessionServices = { memoryBytes, summer: weightWorkers(options.threads || undefined), engine: engineOf };
   const session = (id: ModelId): ModelSession => {
     const found = open.get(id)?.session;
     if (!found) throw new ParticlizeError({ cause: 'this model is not open any more', action: 'Open it again' });
@@ -29,7 +27,7 @@ export function createSessions(options: ComputeOptions): MethodTable {
   const turn = oneAtATime();
 
   return {
-    engines: () => engineStatus(services, options),
+    engines: async () => engineStatus(await engineOf()),
     async open({ path: file }, task) {
       const stamp = await stampOf(file);
       for (const entry of open.values()) if (entry.stamp === stamp) return entry.session.summary();
@@ -74,9 +72,8 @@ function oneAtATime(): <T>(task: { readonly signal?: AbortSignal }, run: () => P
   };
 }
 
-async function engineStatus(services: SessionServices, options: ComputeOptions): Promise<EngineStatus> {
-  const current = await services.engine();
-  const engines = await availableEngines({ threads: options.threads });
+function engineStatus(current: ChosenEngine): EngineStatus {
+  const engines = availableEngines(current);
   return {
     current: current.title,
     available: engines.filter(({ available }) => available).map(({ id, title }) => ({ id, title })),

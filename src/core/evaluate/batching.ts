@@ -1,4 +1,5 @@
 import type { Engine, Program } from '../graph/engine';
+import { hasHalfInControlFlow, inFloat32 } from '../graph/float32Graph';
 import { freeBatch } from '../graph/freeBatch';
 import type { ModelGraph, ValueInfo } from '../graph/modelGraph';
 import { elementCount, type NdArray, type NumericArray } from '../graph/tensor';
@@ -10,7 +11,7 @@ export interface BatchModel {
   readonly fixedBatch?: number;
 }
 
-/** Frees a model from a batch size that its file fixes, where that can be done; made once a graph. */
+/** Frees a model from half precision and from a batch size that its file fixes, where that can be done; made once a graph. */
 export function batchModel(graph: ModelGraph): Promise<BatchModel> {
   let model = models.get(graph);
   if (!model) models.set(graph, (model = makeBatchModel(graph)));
@@ -19,7 +20,10 @@ export function batchModel(graph: ModelGraph): Promise<BatchModel> {
 
 const models = new WeakMap<ModelGraph, Promise<BatchModel>>();
 
-async function makeBatchModel(graph: ModelGraph): Promise<BatchModel> {
+async function makeBatchModel(original: ModelGraph): Promise<BatchModel> {
+  // Engines compute half precision in float32 and round at the end; what is looked at inside need not be rounded. Nested
+  // graphs keep half values, which only a compiled part can serve.
+  const graph = hasHalfInControlFlow(original) ? original : inFloat32(original);
   const fixedBatch = batchOf(graph.inputs);
   if (fixedBatch === undefined) return { graph };
   const freed = await freeBatch(graph);

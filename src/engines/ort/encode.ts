@@ -2,20 +2,32 @@ import { readsOf } from '../../core/graph/attributes';
 import { ParticlizeError } from '../../core/graph/errors';
 import type { ModelGraph } from '../../core/graph/modelGraph';
 import { sliceGraph } from '../../core/graph/subgraph';
-import type { DType } from '../../core/graph/tensor';
-import { encodeModel, nodeMessage, tensorMessage, valueInfoMessage } from '../../core/formats/onnxEncode';
+import { elementCount, type DType } from '../../core/graph/tensor';
+import type { Chunks, PlainMessage } from '../../core/formats/containers/protobufWriter';
+import { encodeModel, nodeMessage, tensorMessage, typeOfTensor, valueInfoMessage } from '../../core/formats/onnxEncode';
+import { bytesOf } from '../../core/formats/onnxTensors';
+
+/** A weight under the name by which the file refers to it. */
+export interface ExternalWeight {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
 
 /** The part of a graph between feeds and fetches as an ONNX file in memory. */
 export interface EncodedGraph {
   readonly bytes: Uint8Array;
+  /** Weights for which the file has no room. */
+  readonly external: readonly ExternalWeight[];
   /** Feeds that the part needs, with the type it wants; the others have no influence. */
   readonly inputs: ReadonlyMap<string, DType>;
   /** Fetches that the part computes; the others are feeds or weights. */
   readonly outputs: readonly string[];
 }
 
-/** Protocol Buffers cannot hold more, and ONNX Runtime takes no more from memory. */
+/** Protocol Buffers cannot hold more, and ONNX Runtime takes no more from memory at once. */
 const maxBytes = 2 ** 31 - 1;
+/** Weights from this size on go beside a file that would become too large; shapes and the like stay where they are looked for. */
+const largeBytes = 1024;
 /** IR version 10 knows every element type of the graph. */
 const irVersion = 10;
 
@@ -23,12 +35,18 @@ const irVersion = 10;
  * Only the nodes that fetches depend on, not looking behind feeds; feeds have no declared shape, so that any batch runs.
  * Rejects with a ParticlizeError when a fetch does not exist or depends on an input that is not fed.
  */
-export async function encodeGraph(graph: ModelGraph, feeds: readonly string[], fetches: readonly string[]): Promise<EncodedGraph> {
+export async function encodeGraph(
+  graph: ModelGraph, feeds: readonly string[], fetches: readonly string[], limitBytes = maxBytes,
+): Promise<EncodedGraph> {
   const part = sliceGraph(graph, feeds, fetches);
   const reads = new Set(part.nodes.flatMap(readsOf));
   const inputs = new Map(feeds.filter((name) => reads.has(name)).map((name) => [name, dtypeOf(graph, name)]));
   const outputs = [...new Set(fetches)].filter((name) => !feeds.includes(name) && !graph.tensors.has(name));
-  const model = encodeModel({
+  const weights = [...part.tensors].filter(([name]) => reads.has(name));
+  for (const [name, { dtype }] of weights) {
+    if (dtype === 'string') throw new ParticlizeError({ place: `tensor ${name}`, cause: 'constant texts cannot be run yet' });
+  }
+  const encode = (initializer: readonly PlainMessage[]): Chunks => encodeModel({
     ir_version: irVersion,
     producer_name: 'particlize',
     opset_import: [
@@ -38,20 +56,31 @@ export async function encodeGraph(graph: ModelGraph, feeds: readonly string[], f
     graph: {
       name: 'particlize',
       node: part.nodes.map(nodeMessage),
-      initializer: [...part.tensors].filter(([name]) => reads.has(name)).map(([name, tensor]) => {
-        if (tensor.dtype === 'string') throw new ParticlizeError({ place: `tensor ${name}`, cause: 'constant texts cannot be run yet' });
-        return tensorMessage(name, tensor);
-      }),
+      initializer,
       input: [...inputs].map(([name, dtype]) => valueInfoMessage(name, dtype)),
       output: outputs.map((name) => ({ name })),
     },
   });
-  if (model.sizeBytes > maxBytes) {
-    throw new ParticlizeError({
-      cause: `this part of the model has ${Math.round(model.sizeBytes / 1e6)} MB of weights, more than the 2147 MB that can be run at once`,
+  const whole = encode(weights.map(([name, tensor]) => tensorMessage(name, tensor)));
+  if (whole.sizeBytes <= limitBytes) return { bytes: await whole.whole(), external: [], inputs, outputs };
+
+  // Each weight is a file of its own, which exists only in memory.
+  const external: ExternalWeight[] = [];
+  const initializer: PlainMessage[] = [];
+  for (const [name, tensor] of weights) {
+    if (elementCount(tensor.shape) < largeBytes / 4) {
+      initializer.push(tensorMessage(name, tensor));
+      continue;
+    }
+    const path = `weight${external.length}`;
+    const data = bytesOf(await tensor.read());
+    external.push({ path, data });
+    const places = Object.entries({ location: path, offset: 0, length: data.byteLength });
+    initializer.push({
+      ...typeOfTensor(tensor), name, data_location: 1, external_data: places.map(([key, value]) => ({ key, value: String(value) })),
     });
   }
-  return { bytes: await model.whole(), inputs, outputs };
+  return { bytes: await encode(initializer).whole(), external, inputs, outputs };
 }
 
 function dtypeOf(graph: ModelGraph, name: string): DType {

@@ -8,33 +8,45 @@ export type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor' | 'env'>;
 
 export type Loaded = { readonly ort: OrtModule; readonly version: string } | { readonly reason: string };
 
+export type Found = { readonly folder: string } | { readonly reason: string };
+
 /**
- * Native ONNX Runtime: in the packaged extension below the bundle, otherwise from node_modules. `reason` says in the
- * user's words why it is not there.
+ * Where native ONNX Runtime is: in the packaged extension below the bundle, otherwise in node_modules. Loads nothing;
+ * `reason` says in the user's words why it is not there.
  */
-export function loadNative(): Loaded {
+export function findNative(): Found {
   const packaged = path.join(__dirname, 'native', 'node_modules', 'onnxruntime-node');
   const folder = existsSync(packaged) ? packaged : packageFolder('onnxruntime-node');
   if (!folder) return { reason: 'onnxruntime-node is not installed' };
-  const platform = `${process.platform}-${process.arch}`;
   const binary = path.join(folder, 'bin', 'napi-v6', process.platform, process.arch, 'onnxruntime_binding.node');
-  if (!existsSync(binary)) return { reason: `onnxruntime-node has no build for ${platform}` };
+  return existsSync(binary) ? { folder } : { reason: `onnxruntime-node has no build for ${process.platform}-${process.arch}` };
+}
+
+/** Where ONNX Runtime compiled to WebAssembly is, which runs everywhere that Node does. */
+export function findWeb(): Found {
+  const packaged = path.join(__dirname, 'ort-web');
+  const installed = packageFolder('onnxruntime-web');
+  const folder = existsSync(packaged) ? packaged : installed && path.join(installed, 'dist');
+  return folder && existsSync(path.join(folder, 'ort-wasm-simd-threaded.wasm')) ? { folder } : { reason: 'onnxruntime-web is not installed' };
+}
+
+export function loadNative(): Loaded {
+  const found = findNative();
+  if ('reason' in found) return found;
   try {
-    return loaded(require_(folder) as OrtModule);
+    return loaded(require_(found.folder) as OrtModule);
   } catch (error) {
     return { reason: `onnxruntime-node does not load on this machine (${firstLine(error)})` };
   }
 }
 
-/** ONNX Runtime compiled to WebAssembly, which runs everywhere that Node does. `threads` holds for the whole process. */
+/** `threads` holds for the whole process. */
 export function loadWeb(threads: number): Loaded {
-  const packaged = path.join(__dirname, 'ort-web');
-  const installed = packageFolder('onnxruntime-web');
-  const folder = existsSync(packaged) ? packaged : installed && path.join(installed, 'dist');
-  if (!folder || !existsSync(path.join(folder, 'ort-wasm-simd-threaded.wasm'))) return { reason: 'onnxruntime-web is not installed' };
+  const found = findWeb();
+  if ('reason' in found) return found;
   try {
-    const ort = require_(path.join(folder, 'ort.node.min.js')) as OrtModule;
-    ort.env.wasm.wasmPaths = `${pathToFileURL(folder).href}/`;
+    const ort = require_(path.join(found.folder, 'ort.node.min.js')) as OrtModule;
+    ort.env.wasm.wasmPaths = `${pathToFileURL(found.folder).href}/`;
     ort.env.wasm.numThreads = threads;
     return loaded(ort);
   } catch (error) {

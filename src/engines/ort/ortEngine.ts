@@ -1,9 +1,13 @@
 import { availableParallelism } from 'node:os';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import type { Engine, Program } from '../../core/graph/engine';
+import { readsOf } from '../../core/graph/attributes';
 import { ParticlizeError } from '../../core/graph/errors';
+import { inFloat32, isHalf, isHalfPrecision, typeOf } from '../../core/graph/float32Graph';
 import { indexOf, type ModelGraph } from '../../core/graph/modelGraph';
-import type { NdArray } from '../../core/graph/tensor';
+import { asFloat32, fromFloat32 } from '../../core/graph/numeric';
+import { sliceGraph } from '../../core/graph/subgraph';
+import type { DType, NdArray } from '../../core/graph/tensor';
 import { fromOrt, toOrt } from './convert';
 import { encodeGraph } from './encode';
 import { loadNative, loadWeb, type OrtModule } from './loadOrt';
@@ -11,6 +15,8 @@ import { loadNative, loadWeb, type OrtModule } from './loadOrt';
 export interface OrtOptions {
   /** Threads of one run; 0 or missing: as many as the machine has cores. */
   readonly threads?: number;
+  /** Largest model file in memory; larger ones have their weights beside them. Missing: what ONNX Runtime can take. */
+  readonly limitBytes?: number;
 }
 
 /** An engine, or in the user's words why it is not available. */
@@ -21,13 +27,16 @@ export function createOrtEngine(kind: 'native' | 'web', options: OrtOptions = {}
   const found = kind === 'native' ? loadNative() : loadWeb(threads);
   if ('reason' in found) return found;
   const release = found.version.split('.').slice(0, 2).join('.');
-  return new OrtEngine(found.ort, `ONNX Runtime ${release} (${kind})`, kind, threads);
+  return new OrtEngine(found.ort, `ONNX Runtime ${release} (${kind})`, kind, threads, options.limitBytes);
 }
 
 class OrtEngine implements Engine {
   readonly id: 'ort-native' | 'ort-web';
 
-  constructor(private readonly ort: OrtModule, readonly title: string, kind: 'native' | 'web', private readonly threads: number) {
+  constructor(
+    private readonly ort: OrtModule, readonly title: string, kind: 'native' | 'web', private readonly threads: number,
+    private readonly limitBytes: number | undefined,
+  ) {
     this.id = `ort-${kind}`;
   }
 
@@ -37,7 +46,9 @@ class OrtEngine implements Engine {
   }
 
   async compile(graph: ModelGraph, feeds: readonly string[], fetches: readonly string[]): Promise<Program> {
-    const encoded = await encodeGraph(graph, feeds, fetches);
+    const part = sliceGraph(graph, feeds, fetches);
+    const run = lacksHalfKernels(part) ? inFloat32(part) : part;
+    const encoded = await encodeGraph(run, feeds, fetches, this.limitBytes);
     const constants = new Map<string, NdArray>();
     for (const name of fetches) {
       const tensor = feeds.includes(name) ? undefined : graph.tensors.get(name);
@@ -51,14 +62,34 @@ class OrtEngine implements Engine {
           graphOptimizationLevel: 'all',
           logSeverityLevel: 3,
           intraOpNumThreads: this.threads,
+          ...(encoded.external.length > 0 && { externalData: [...encoded.external] }),
         });
       } catch (error) {
         throw explain(error, graph, this.title);
       }
     }
-    return new OrtProgram(this, this.ort, graph, { feeds, fetches, ...encoded, constants }, session);
+    const halves = new Map(fetches.flatMap((name): [string, DType][] => {
+      const dtype = typeOf(part, name);
+      return run !== part && isHalf(dtype) ? [[name, dtype]] : [];
+    }));
+    const { inputs, outputs } = encoded;
+    return new OrtProgram(this, this.ort, graph, { feeds, fetches, inputs, outputs, constants, halves }, session);
   }
 }
+
+/**
+ * ONNX Runtime's CPU kernels are for float32: float16 it mostly casts there and back around each operator or refuses, bfloat16 it
+ * refuses, and takes none from outside. What only moves elements runs as it is.
+ */
+function lacksHalfKernels(part: ModelGraph): boolean {
+  if (!isHalfPrecision(part)) return false;
+  const touches = (names: readonly string[], dtype: DType): boolean => names.some((name) => typeOf(part, name) === dtype);
+  const around = [...part.inputs, ...part.outputs].map(({ name }) => name);
+  return touches([...around, ...part.nodes.flatMap((node) => [...readsOf(node), ...node.outputs])], 'bfloat16')
+    || part.nodes.some((node) => !halfMovers.has(node.op) && touches([...readsOf(node), ...node.outputs], 'float16'));
+}
+
+const halfMovers = new Set(['Cast', 'Concat', 'Flatten', 'Gather', 'Identity', 'Reshape', 'Shape', 'Slice', 'Squeeze', 'Transpose', 'Unsqueeze']);
 
 /** What goes wrong in a run is thrown; ONNX Runtime need not print it as well. */
 const runOptions: InferenceSession.RunOptions = { logSeverityLevel: 4 };
@@ -72,6 +103,8 @@ interface Wiring {
   readonly inputs: ReadonlyMap<string, NdArray['dtype']>;
   readonly outputs: readonly string[];
   readonly constants: ReadonlyMap<string, NdArray>;
+  /** Half-precision results that are computed in float32. */
+  readonly halves: ReadonlyMap<string, DType>;
 }
 
 class OrtProgram implements Program {
@@ -93,7 +126,7 @@ class OrtProgram implements Program {
 
   async run(feeds: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>> {
     if (this.disposed) throw new Error('the program has been disposed of');
-    const { inputs, outputs, constants, fetches } = this.wiring;
+    const { inputs, outputs, constants, fetches, halves } = this.wiring;
     const given: Record<string, OrtTensor> = Object.create(null) as Record<string, OrtTensor>;
     for (const [name, dtype] of inputs) given[name] = toOrt(this.ort.Tensor, name, fed(feeds, name), dtype);
     this.running++;
@@ -102,7 +135,9 @@ class OrtProgram implements Program {
       const results = new Map<string, NdArray>();
       for (const name of fetches) {
         const value = made && Object.hasOwn(made, name) ? fromOrt(name, made[name] as never) : undefined;
-        results.set(name, value ?? constants.get(name) ?? fed(feeds, name));
+        const half = value?.dtype === 'float32' ? halves.get(name) : undefined;
+        const rounded = value && half ? fromFloat32(asFloat32(value), value.shape, half) : value;
+        results.set(name, rounded ?? constants.get(name) ?? fed(feeds, name));
       }
       return results;
     } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { TfModule } from './value';
@@ -9,16 +9,28 @@ export type LoadedTfjs =
 
 const require_ = createRequire(__filename);
 
-/** TensorFlow.js on the TensorFlow library, where the user has installed @tensorflow/tfjs-node (at `folder`, or on the way up). */
+/**
+ * Where the user has installed @tensorflow/tfjs-node: at `folder`, at PARTICLIZE_TFJS_NODE, or on the way up from here.
+ * Loads nothing; `reason` says in the user's words why it is not there.
+ */
+export function findTfjsNode(folder = process.env.PARTICLIZE_TFJS_NODE): { readonly folder: string } | { readonly reason: string } {
+  const found = folder || installed('tfjs-node');
+  if (!found || !existsSync(path.join(found, 'package.json'))) return { reason: '@tensorflow/tfjs-node is not installed' };
+  const built = existsSync(path.join(found, 'lib')) && readdirSync(path.join(found, 'lib'))
+    .some((name) => existsSync(path.join(found, 'lib', name, 'tfjs_binding.node')));
+  return built ? { folder: found } : { reason: '@tensorflow/tfjs-node is installed without its TensorFlow library' };
+}
+
+/** TensorFlow.js on the TensorFlow library. */
 export async function loadTfjsNode(folder?: string): Promise<LoadedTfjs> {
+  const found = findTfjsNode(folder);
+  if ('reason' in found) return found;
   restoreRemovedFunctions();
-  let tf: TfModule & { readonly version?: { readonly tfjs?: string } };
+  let tf: TfModule;
   try {
-    tf = require_(folder ?? '@tensorflow/tfjs-node') as typeof tf;
+    tf = require_(found.folder) as TfModule;
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND'
-      && /tfjs-node'/.test(error.message);
-    return { reason: missing ? '@tensorflow/tfjs-node is not installed' : `@tensorflow/tfjs-node does not load on this machine (${firstLine(error)})` };
+    return { reason: `@tensorflow/tfjs-node does not load on this machine (${firstLine(error)})` };
   }
   if (!(await tf.setBackend('tensorflow'))) return { reason: '@tensorflow/tfjs-node does not start on this machine' };
   return { tf, backend: 'tensorflow', title: `TensorFlow.js ${short(tf.version_core)} (Node)` };
@@ -26,8 +38,9 @@ export async function loadTfjsNode(folder?: string): Promise<LoadedTfjs> {
 
 /** TensorFlow.js compiled to WebAssembly, which runs everywhere; never the plain JavaScript backend, fifty times slower. */
 export async function loadTfjsWasm(wasmFolder?: string): Promise<LoadedTfjs> {
-  const folder = wasmFolder ?? findWasm();
-  if (!folder) return { reason: 'the WebAssembly files of TensorFlow.js are missing' };
+  const found = findTfjsWasm(wasmFolder);
+  if ('reason' in found) return found;
+  const { folder } = found;
   const tf = await import('@tensorflow/tfjs-core');
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   // Only before the backend starts; later engines of the same process share it.
@@ -51,13 +64,21 @@ function processHandlers(): readonly (readonly [ErrorEvent, readonly unknown[]])
   return [['uncaughtException', process.listeners('uncaughtException')], ['unhandledRejection', process.listeners('unhandledRejection')]];
 }
 
-/** Beside the bundle in the packaged extension, else in node_modules. */
-function findWasm(): string | undefined {
+/** The WebAssembly files: beside the bundle in the packaged extension, else in node_modules. */
+export function findTfjsWasm(wasmFolder?: string): { readonly folder: string } | { readonly reason: string } {
   const packaged = path.join(__dirname, 'tfjs-wasm');
-  if (existsSync(packaged)) return packaged;
+  const backend = installed('tfjs-backend-wasm');
+  const folder = wasmFolder ?? (existsSync(packaged) ? packaged : backend && path.join(backend, 'dist'));
+  return folder && existsSync(path.join(folder, 'tfjs-backend-wasm-simd.wasm'))
+    ? { folder }
+    : { reason: 'the WebAssembly files of TensorFlow.js are missing' };
+}
+
+/** A package of TensorFlow.js in one of the node_modules folders above. */
+function installed(name: string): string | undefined {
   for (let folder = __dirname; ; folder = path.dirname(folder)) {
-    const installed = path.join(folder, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
-    if (existsSync(path.join(installed, 'tfjs-backend-wasm-simd.wasm'))) return installed;
+    const candidate = path.join(folder, 'node_modules', '@tensorflow', name);
+    if (existsSync(path.join(candidate, 'package.json'))) return candidate;
     if (path.dirname(folder) === folder) return undefined;
   }
 }
