@@ -62,7 +62,7 @@ export class Workbench {
     await this.#insist(`the command "${title}"`, async () => {
       await this.page.keyboard.press('F1');
       await this.#quickInput().waitFor({ timeout: 3000 });
-      await this.#quickInput().fill(`>${title}`);
+      await this.#quickInput().fill(`>${title}`, { timeout: 3000 });
       await this.#quickRow(title).waitFor({ timeout: 3000 });
       await this.#quickRow(title).click({ timeout: 3000 });
     });
@@ -251,7 +251,7 @@ export class Workbench {
     await this.#insist(`the file "${name}"`, async () => {
       await this.page.keyboard.press('ControlOrMeta+P');
       await this.#quickInput().waitFor({ timeout: 3000 });
-      await this.#quickInput().fill(name);
+      await this.#quickInput().fill(name, { timeout: 3000 });
       const base = path.posix.basename(name);
       await this.#quickRow(base).waitFor({ timeout: 3000 });
       await this.#quickRow(base).click({ timeout: 3000 });

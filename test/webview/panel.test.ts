@@ -174,7 +174,7 @@ describe('panel in a real browser', function () {
     await drawn(page);
     await page.getByRole('tab', { name: 'Suggestions (2)' }).click();
     const lossless = page.locator('.suggestion').first();
-    assert.match((await lossless.textContent()) ?? '', /Remove 25 particles.*Same outputs.*Accuracy±0\u202fpoints.*Parameters−39\u202f%.*MACs−35\u202f%/s);
+    assert.match((await lossless.textContent()) ?? '', /Remove 25 particles.*Same outputs.*Accuracy±0\u202fpoints.*Loss±0Parameters−39\u202f%.*MACs−35\u202f%/s);
     assert.match((await page.locator('.suggestion').nth(1).textContent()) ?? '', /Accuracy−0\.56\u202fpoints.*Loss\+0\.0041/s);
     assert.match((await page.textContent('.refusals')) ?? '', /dense2.*outputs, one a class/s);
     const before = await cellColour(page, 0);

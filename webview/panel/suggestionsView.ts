@@ -139,7 +139,11 @@ function changes({ metric, loss, parameters, macs, bytes }: Prediction, baseline
     const text = formatChange(metric.change, (size) => (isShare(metric.name) ? points(size) : formatNumber(size)));
     items.push(item(name, text, ''));
   }
-  if (loss !== undefined) items.push(item(strings.loss, formatChange(loss, (size) => formatNumber(size)), ''));
+  if (loss !== undefined) {
+    // Less than this is the engine's rounding.
+    const real = Math.abs(loss) > 1e-6 * Math.abs(baseline.loss) ? loss : 0;
+    items.push(item(strings.loss, formatChange(real, (size) => formatNumber(size)), ''));
+  }
   items.push(
     left(strings.parameters, parameters, baseline.parameters, formatCount),
     left(strings.macs, macs, baseline.macs, formatCount),

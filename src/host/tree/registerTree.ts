@@ -14,7 +14,8 @@ export function registerTree(services: Services): vscode.Disposable {
 
   const describe = (): void => {
     const { active } = models;
-    const removable = new Set(active?.suggestions?.suggestions.flatMap(({ particles }) => particles)).size;
+    // Suggestions are alternatives: together they may cost more than was accepted.
+    const removable = Math.max(0, ...(active?.suggestions?.suggestions ?? []).map(({ particles }) => particles.length));
     const total = active?.summary.particleCount ?? 0;
     if (!active) view.badge = undefined;
     else if (removable > 0) view.badge = { value: removable, tooltip: vscode.l10n.t('{0} particles may be removed', removable) };

@@ -50,7 +50,7 @@ export async function checkTfjsLoads({ folder, model, accuracy }: DefinitionChec
     const { load } = require(definition) as { load(saved: tf.io.IOHandler): Promise<tf.Sequential> };
     const network = await load({ load: () => Promise.resolve(artifacts(model)) });
     const { images, labels } = digits(folder);
-    const found = (network.predict(images) as tf.Tensor).argMax(1).dataSync();
+    const found = (network.predict(images) as tf.Tensor).argMax(1).dataSync<'int32'>();
     const right = found.reduce((count, value, row) => count + (value === labels[row] ? 1 : 0), 0) / labels.length;
     assert.ok(Math.abs(right - accuracy) < 1e-6, `TensorFlow.js found ${right}, Particlize ${accuracy}`);
     return `TensorFlow.js loads the edited definition with the new weights: accuracy ${right.toFixed(4)}`;
