@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { datasetsIn, hdf5At, openHdf5, type Hdf5Group } from '../../../../src/core/formats/containers/hdf5';
 import { copyOf, writeHdf5, type NewGroup } from '../../../../src/core/formats/containers/hdf5Writer';
@@ -41,8 +42,9 @@ describe('HDF5', () => {
       assertSums(await sumsOf(await openHdf5(memorySource(name, written))), wanted);
       const h5wasm = await import('h5wasm/node');
       const { FS } = await h5wasm.ready;
-      FS.writeFile('written.h5', written);
-      const file = new h5wasm.File('written.h5', 'r');
+      const onDisk = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-')), 'written.h5');
+      FS.writeFile(onDisk, written);
+      const file = new h5wasm.File(onDisk, 'r');
       const sums: Record<string, [readonly number[], number]> = {};
       for (const path of Object.keys(wanted)) {
         // The library that reads here does not know float16.
