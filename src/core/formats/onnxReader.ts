@@ -9,6 +9,7 @@ import {
 } from './containers/protobuf';
 import { attributeOf } from './onnxAttributes';
 import { foldNode, type FoldedNode } from './onnxFold';
+import { inlineFunctions } from './onnxFunctions';
 import { layersOf } from './onnxLayers';
 import { dtypeOfCode, onnxTypes } from './onnxSchema';
 import { externalLocation, tensorOfProto, type ExternalPlace } from './onnxTensors';
@@ -39,11 +40,15 @@ export interface OnnxOrigin {
 
 /** Reads the header of an ONNX file: everything but the weights. */
 export async function readDraft(files: FileSet): Promise<GraphDraft> {
-  const source = files.main;
+  let source = files.main;
   const fail = (cause: string, place?: string): never => {
     throw new ParticlizeError({ file: source.name, place, cause, action: 'Export the model again' });
   };
-  const model = await readProto(source, onnxTypes.ModelProto);
+  let model = await readProto(source, onnxTypes.ModelProto);
+  if (messagesOf(model, 'functions').length) {
+    source = inlineFunctions(source, model);
+    model = await readProto(source, onnxTypes.ModelProto);
+  }
   const graphs = messagesOf(model, 'graph');
   if (graphs.length !== 1) fail(graphs.length ? 'the file holds more than one graph' : 'the file holds no graph, so it is not an ONNX model');
   const graph = graphs[0]!;
@@ -57,9 +62,6 @@ export async function readDraft(files: FileSet): Promise<GraphDraft> {
   const outputs = messagesOf(graph, 'output').map(valueInfoOf);
   for (const list of [inputs, outputs]) checkUnique(list, (name) => fail(`'${name}' is listed twice`));
   if (reader.nodes.length === 0) fail('the model has no operators');
-  for (const functionName of messagesOf(model, 'functions').map((one) => textOf(one, 'name'))) {
-    findings.push({ severity: 'warning', place: functionName, message: 'a function defined in the file is not taken apart, and models that call one do not run yet' });
-  }
 
   const ordered = withFile(source.name, () => inOrder({ inputs, nodes: reader.nodes, tensors: reader.tensors }));
   const { nodes, folded } = await foldConstants(ordered, reader.tensors, new Set(outputs.map((output) => output.name)));

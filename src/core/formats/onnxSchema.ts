@@ -11,14 +11,17 @@ export const onnxTypes = protoTypes({
     graph: '7 GraphProto', opset_import: '8 OperatorSetIdProto*', functions: '25 FunctionProto*',
   },
   OperatorSetIdProto: { domain: '1 string', version: '2 int64' },
-  FunctionProto: { name: '1 string', domain: '10 string' },
+  FunctionProto: {
+    name: '1 string', input: '4 string*', output: '5 string*', attribute: '6 string*', node: '7 NodeProto*',
+    opset_import: '9 OperatorSetIdProto*', domain: '10 string', attribute_proto: '11 AttributeProto*', overload: '13 string',
+  },
   GraphProto: {
     node: '1 NodeProto*', name: '2 string', initializer: '5 TensorProto*', input: '11 ValueInfoProto*',
     output: '12 ValueInfoProto*', value_info: '13 ValueInfoProto*', sparse_initializer: '15 SparseTensorProto*',
   },
   NodeProto: {
     input: '1 string*', output: '2 string*', name: '3 string', op_type: '4 string', attribute: '5 AttributeProto*',
-    domain: '7 string', metadata_props: '9 StringStringEntryProto*',
+    domain: '7 string', overload: '8 string', metadata_props: '9 StringStringEntryProto*',
   },
   AttributeProto: {
     name: '1 string', f: '2 float', i: '3 int64', s: '4 bytes', t: '5 TensorProto', g: '6 GraphProto',
