@@ -1,5 +1,5 @@
 import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
-import { isBarrier, type AxisRef, type Relation } from '../graph/ops/operator';
+import { isBarrier, type AxisRef, type Relation, type ShapeContext } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import { contextOf } from '../graph/inferShapes';
 
@@ -154,14 +154,14 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
     for (let axis = 0; axis < rank; axis++) barriers.set(keyOf({ value, axis }), reason);
   };
   for (const node of graph.nodes) {
-    const family = familyOf(node);
-    if (!family?.flow) {
+    const relations = relationsOf(node, context);
+    if (!relations) {
       const reason = `${describe(node)} is an operator through which Particlize cannot follow channels`;
       if (producesConstant(graph, node)) continue;
       for (const value of [...node.inputs, ...node.outputs]) if (value) forbid(value, reason);
       continue;
     }
-    for (const relation of family.flow(node, context)) {
+    for (const relation of relations) {
       if (isBarrier(relation)) {
         barriers.set(keyOf(relation.a), relation.reason);
         continue;
@@ -180,6 +180,15 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
   const { consumers } = indexOf(graph);
   for (const output of graph.outputs) if (!consumers.has(output.name)) forbid(output.name, `it is the model's output ${output.name}`);
   return { ties, barriers, size };
+}
+
+/** Undefined without a rule, and where the rule cannot make sense of a damaged node: both are barriers. */
+function relationsOf(node: GraphNode, context: ShapeContext): readonly Relation[] | undefined {
+  try {
+    return familyOf(node)?.flow?.(node, context);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Shape arithmetic follows by itself: its results are computed anew from the smaller shapes. */
