@@ -8,6 +8,7 @@ import { repoRoot } from './paths.mjs';
 import { makePythonEnvironment, pythonOf } from './python.mjs';
 import { HarnessError, progress, run, runMain } from './processes.mjs';
 import { runVscodeTests } from './testVscode.mjs';
+import { makeTfjsNode, tfjsNodeOf } from './tfjsNode.mjs';
 import { closingLine, exitCodeOf, sumTotals } from './totals.mjs';
 
 runMain(async () => {
@@ -29,7 +30,11 @@ async function runEverything() {
   // The downloads of the later steps run beside the first tests.
   const vscodes = run(process.execPath, [path.join(repoRoot, 'test', 'harness', 'installVscode.mjs')]);
   const python = process.env.PARTICLIZE_PYTHON ?? (process.env.CI === undefined ? pythonOf() : await makePythonEnvironment());
-  const env = python === undefined ? {} : { PARTICLIZE_PYTHON: python };
+  const tfjsNode = process.env.PARTICLIZE_TFJS_NODE ?? (process.env.CI === undefined ? tfjsNodeOf() : await makeTfjsNode(python));
+  const env = {
+    ...(python !== undefined && { PARTICLIZE_PYTHON: python }),
+    ...(tfjsNode !== undefined && { PARTICLIZE_TFJS_NODE: tfjsNode }),
+  };
 
   const node = await attempt('Tests on Node', () =>
     runMocha('Node', {

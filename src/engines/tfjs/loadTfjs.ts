@@ -26,6 +26,8 @@ export async function loadTfjsNode(folder?: string): Promise<LoadedTfjs> {
   const found = findTfjsNode(folder);
   if ('reason' in found) return found;
   restoreRemovedFunctions();
+  // The library tells the terminal about the processor; warnings and errors come through.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
   let tf: TfModule;
   try {
     tf = require_(found.folder) as TfModule;
