@@ -1,7 +1,7 @@
 import { differentiate } from '../../../src/core/graph/differentiate';
 import type { Engine } from '../../../src/core/graph/engine';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
-import { isFloat } from '../../../src/core/graph/numeric';
+import { asNumbers, isFloat } from '../../../src/core/graph/numeric';
 import { elementCount, type NdArray } from '../../../src/core/graph/tensor';
 import { seededRandom } from '../support/graphs';
 
@@ -69,11 +69,11 @@ export async function slopes(
     for (let trial = 0; trial < (options.directions ?? 4); trial++) {
       // Whole directions find what is wrong on the average, single elements what is wrong in one place.
       const only = Math.floor(random() * x.data.length);
-      const direction = Float64Array.from(x.data, (_, at) => (trial % 2 ? Number(at === only) : (random() < 0.5 ? -1 : 1)));
+      const direction = Float64Array.from({ length: x.data.length }, (_, at) => (trial % 2 ? Number(at === only) : (random() < 0.5 ? -1 : 1)));
       const at = async (width: number): Promise<Float64Array> => {
-        const data = Float32Array.from(x.data as Float32Array, (value, place) => value + width * direction[place]!);
+        const data = Float32Array.from(asNumbers(x), (value, place) => value + width * direction[place]!);
         const run = await forward.run(new Map([...feeds, [name, { ...x, data }]]));
-        return Float64Array.from(run.get(of)!.data as Float32Array);
+        return Float64Array.from(asNumbers(run.get(of)!));
       };
       const slope = async (width: number): Promise<number> => {
         const [up, down] = [await at(width), await at(-width)];
@@ -82,7 +82,7 @@ export async function slopes(
       const expected = (4 * await slope(step / 2) - await slope(step)) / 3;
       const found = direction.reduce((sum, value, place) => sum + value * Number(gradient.data[place]), 0);
       const size = Math.sqrt(direction.reduce((sum, value, place) => sum + (value * Number(gradient.data[place])) ** 2, 0));
-      const noise = Math.sqrt(output.data.length) * Math.max(0, ...Array.from(output.data, (value) => Math.abs(Number(value)))) * 6e-8 / step;
+      const noise = Math.sqrt(output.data.length) * Math.max(0, ...asNumbers(output).map(Math.abs)) * 6e-8 / step;
       results.push({ wrt: name, found, expected, scale: Math.max(size, Math.abs(expected), noise * 3000, 1e-3) });
     }
   }

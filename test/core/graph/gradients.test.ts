@@ -34,6 +34,9 @@ const more: readonly { op: string; shapes: readonly (readonly number[])[]; attri
   { op: 'GroupNormalization', shapes: [[2, 6, 3, 3], [3], [3]], attributes: { num_groups: int(3), epsilon: float(1e-3) } },
   { op: 'InstanceNormalization', shapes: [[2, 3, 5], [3], [3]] },
   { op: 'MaxPool', shapes: [[2, 2, 6]], attributes: { kernel_shape: ints([2]), strides: ints([2]) }, values: 'apart' },
+  { op: 'Conv', shapes: [[1, 8, 24, 24], [2, 8, 3, 3]], attributes: { pads: ints([1, 1, 1, 1]) } },
+  { op: 'Conv', shapes: [[2, 8, 49, 47], [2, 8, 3, 2], [2]], attributes: { strides: ints([2, 2]), dilations: ints([1, 2]), pads: ints([0, 1, 0, 1]) } },
+  { op: 'ConvTranspose', shapes: [[1, 2, 23, 24], [2, 8, 3, 3]], attributes: { strides: ints([2, 2]), pads: ints([1, 1, 1, 1]), output_padding: ints([1, 0]) } },
   { op: 'Trilu', shapes: [[2, 3, 4]] },
   ...['bij,bjk->bik', 'bij,jk', '...ij,...jk->...ik', 'ij,kl->il', 'iij->ij', 'ij->', 'ij,jk,kl->il'].map((equation) => ({
     op: 'Einsum', attributes: { equation: string(equation) },

@@ -131,12 +131,17 @@ function withFlippedKernels(m: Maths, dy: string, w: string, sliding: Sliding, c
   if (pads.some((pad) => pad < 0)) return undefined;
   const pixels = context.facts(dy).shape?.slice(2).reduce<number | null>((all, size) => (all === null || size === null ? null : all * size), 1);
   if (typeof pixels === 'number' && pixels < 2 * Math.max(outputs, perGroup)) return undefined;
-  const taps = kernel.reduce((all, size) => all * size, 1);
+  const spatial = range(2, 2 + kernel.length);
+  const everywhere = (value: number): string => m.builder.int64(spatial.map(() => value));
+  const turned = kernel.every((taps) => taps === 1) ? w
+    : m.op('Slice', [w, everywhere(-1), everywhere(-(2 ** 31)), m.builder.int64(spatial), everywhere(-1)]);
   const inGroup = outputs / group;
-  // [G*O, I, taps] -> taps first, so that turning round moves whole blocks -> [G*I, O, taps]
-  const apart = m.transpose(m.reshape(w, [group, inGroup, perGroup, taps]), [3, 0, 2, 1]);
-  const turned = taps === 1 ? apart : m.op('Gather', [apart, m.builder.int64(range(0, taps).reverse())], { axis: int(0) });
-  const kernels = m.reshape(m.transpose(turned, [1, 2, 3, 0]), [group * perGroup, inGroup, ...kernel]);
+  const kernels = group === 1
+    ? m.transpose(turned, [1, 0, ...spatial])
+    : m.reshape(
+      m.transpose(m.reshape(turned, [group, inGroup, perGroup, ...kernel]), [0, 2, 1, ...spatial.map((axis) => axis + 1)]),
+      [group * perGroup, inGroup, ...kernel],
+    );
   return m.op('Conv', [dy, kernels], {
     kernel_shape: ints(kernel), dilations: ints(dilations), pads: ints(pads), group: int(group), strides: ints(kernel.map(() => 1)),
   });
@@ -151,6 +156,8 @@ function kernelGradient(m: Maths, large: string, small: string, sliding: Sliding
   const { kernel, strides, dilations, begin, end, group } = sliding;
   const rank = kernel.length;
   if (rank > 2) return kernelGradientOfVolumes(m, large, small, sliding, context);
+  const byTaps = kernelGradientByTaps(m, large, small, sliding, context);
+  if (byTaps) return byTaps;
   const spatial = range(2, 2 + rank);
   let channelsAside = m.op('Unsqueeze', [large, m.builder.int64([0])]); // [1, N, I, ...]
   if (group > 1) {
@@ -166,6 +173,37 @@ function kernelGradient(m: Maths, large: string, small: string, sliding: Sliding
   });
   const taps = m.op('Squeeze', [found, m.builder.int64([0])]); // [O, I/G, ...kernel or more]
   return cutTo(m, taps, kernel, sliding, large, context);
+}
+
+/** Pictures of at least so many pixels are cheaper to cut out once for each tap than to gather inside a convolution. */
+const largePicture = 512;
+
+/** On large pictures: one matrix product a tap, of `small` with the part of `large` that the tap saw. */
+function kernelGradientByTaps(m: Maths, large: string, small: string, sliding: Sliding, context: Pick<GradientContext, 'facts'>): string | undefined {
+  const { kernel, strides, dilations, begin, end, group } = sliding;
+  const [channels, counts] = [context.facts(large).shape?.[1], context.facts(small).shape?.slice(1)];
+  if (group > 1 || typeof channels !== 'number' || channels < 8 || !known(counts)) return undefined;
+  const [outputs = 0, ...spatialCounts] = counts;
+  const pixels = spatialCounts.reduce((all, count) => all * count, 1);
+  if (pixels < largePicture) return undefined;
+  const spatial = range(2, 2 + kernel.length);
+  const axes = m.builder.int64(spatial);
+  const padded = [...begin, ...end].every((pad) => pad === 0) ? large : m.op('Pad', [large, m.builder.int64([0, 0, ...begin, 0, 0, ...end])]);
+  const flat = m.reshape(small, [0, outputs, pixels]); // [N, O, P]
+  const found = places(kernel).map((tap) => {
+    const starts = tap.map((place, axis) => place * dilations[axis]!);
+    const ends = starts.map((start, axis) => start + (spatialCounts[axis]! - 1) * strides[axis]! + 1);
+    const seen = m.op('Slice', [padded, m.builder.int64(starts), m.builder.int64(ends), axes, m.builder.int64(strides)]);
+    const columns = m.transpose(m.reshape(seen, [0, channels, pixels]), [0, 2, 1]); // [N, P, I]
+    return m.sum(m.op('MatMul', [flat, columns]), [0]); // [1, O, I]
+  });
+  const taps = found.length === 1 ? found[0]! : m.op('Concat', found, { axis: int(0) });
+  return m.reshape(m.transpose(taps, [1, 2, 0]), [outputs, channels, ...kernel]);
+}
+
+/** Every place in a box, the last axis fastest. */
+function places(sizes: readonly number[]): readonly (readonly number[])[] {
+  return sizes.reduce<readonly (readonly number[])[]>((all, size) => all.flatMap((place) => range(0, size).map((next) => [...place, next])), [[]]);
 }
 
 /** Three spatial axes leave no room for one more, so that the channels of `large` are the samples here. */
