@@ -113,6 +113,8 @@ async function judgeOrt(
   if (!feeds || !expected) return { verdict: 'opaque' };
   const types = [...graph.inputs, ...graph.outputs].map(({ dtype }) => dtype ?? 'float32');
   if (!types.every((dtype) => takenTypes.has(dtype))) return { verdict: 'opaque' };
+  // The form of operator set 8, which later ones do not have; a finding says that it does not run.
+  if (one.name === 'test_scan_sum') return { verdict: 'opaque' };
   const random = randomCases.test(one.name);
   const ours = await attempt(async () => compareAll(await runEngine(ort, graph, feeds, expected), expected, random));
   if (ours === undefined) return { verdict: 'passed' };

@@ -1,13 +1,15 @@
 import { readsOf } from '../graph/attributes';
 import type { ByteSource, FileSet } from '../graph/byteSource';
 import { ParticlizeError, type Finding } from '../graph/errors';
-import { inOrder, unique, type GraphDraft } from '../graph/finishGraph';
+import { baseOpset, finishGraph, inOrder, unique, type GraphDraft } from '../graph/finishGraph';
 import type { Attribute, Dim, GraphNode, ValueInfo } from '../graph/modelGraph';
 import { tensorOf, type DType, type NdArray, type Tensor } from '../graph/tensor';
 import {
   messageOf, messagesOf, numberOf, readProto, recordsOf, textOf, textsOf, type ProtoMessage, type ProtoRecord,
 } from './containers/protobuf';
+import { patchMessage } from './containers/protobufWriter';
 import { attributeOf } from './onnxAttributes';
+import { nodeMessage, tensorMessage } from './onnxEncode';
 import { foldNode, type FoldedNode } from './onnxFold';
 import { inlineFunctions } from './onnxFunctions';
 import { layersOf } from './onnxLayers';
@@ -55,7 +57,7 @@ export async function readDraft(files: FileSet): Promise<GraphDraft> {
   const findings: Finding[] = [];
   const { opset, domains } = operatorSets(model, graph, findings, fail);
   const siblings = await openSiblings(files, graph, findings);
-  const reader = new GraphReader(source, graph, siblings, fail);
+  const reader = new GraphReader(source, graph, siblings, fail, opset);
   reader.readInitializers();
   await reader.readNodes();
   const inputs = reader.inputs();
@@ -102,6 +104,7 @@ class GraphReader {
     private readonly graph: ProtoMessage,
     private readonly siblings: ReadonlyMap<string, ByteSource | undefined>,
     private readonly fail: (cause: string, place?: string) => never,
+    private readonly opset: number,
   ) {}
 
   readInitializers(): void {
@@ -144,11 +147,30 @@ class GraphReader {
       }
       const attributes: Record<string, Attribute> = Object.create(null) as Record<string, Attribute>;
       for (const attribute of messagesOf(message, 'attribute')) {
-        attributes[textOf(attribute, 'name')] = await attributeOf(this.source, attribute, `node ${name}`);
+        const made = await attributeOf(this.source, attribute, `node ${name}`);
+        const old = made.type === 'graph' && this.opset < baseOpset;
+        attributes[textOf(attribute, 'name')] = old ? { ...made, value: await this.upgraded(messageOf(attribute, 'g')!, made.captures) } : made;
       }
       this.nodes.push({ ...node, attributes: { ...attributes } });
       this.nodeRecords.set(name, record);
     }
+  }
+
+  /** A nested graph of an older operator set, in the forms of the later one that the graph around it is brought to. */
+  private async upgraded(graph: ProtoMessage, captures: readonly string[]): Promise<Uint8Array> {
+    const reader = new GraphReader(this.source, graph, this.siblings, this.fail, this.opset);
+    reader.readInitializers();
+    await reader.readNodes();
+    const inputs = [...reader.inputs(), ...captures.map((name) => ({ name }))];
+    const { nodes, tensors } = await finishGraph({
+      format: 'onnx', producer: '', opset: this.opset, inputs, nodes: reader.nodes, tensors: reader.tensors, layers: [], findings: [], origin: undefined,
+      outputs: messagesOf(graph, 'output').map(valueInfoOf).filter(({ name }) => reader.made.has(name)),
+    });
+    const kept = patchMessage(this.source, graph, new Map([...recordsOf(graph, 'node'), ...recordsOf(graph, 'initializer')].map((record) => [record, undefined])), {
+      node: nodes.map(nodeMessage),
+      initializer: [...tensors].filter(([, tensor]) => tensor.dtype !== 'string').map(([name, tensor]) => tensorMessage(name, tensor)),
+    });
+    return kept.whole();
   }
 
   /** Makes the tensor that a Constant node stands for; false for texts and sparse values, which stay nodes. */

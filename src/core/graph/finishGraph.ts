@@ -204,11 +204,8 @@ function findingsOf(draft: GraphDraft, nodes: readonly GraphNode[], inference: S
         message: `opaque: ${name} is not known to Particlize; it is shown and run, but nothing is removed across it`,
       });
     }
-    if (draft.opset < baseOpset && Object.values(node.attributes).some((attribute) => attribute.type === 'graph')) {
-      findings.push({
-        severity: 'warning', place: node.layer,
-        message: `the graph inside ${node.op} is kept in operator set ${draft.opset} and may not run`,
-      });
+    if (node.op === 'Scan' && !node.domain && draft.opset < 9) {
+      findings.push({ severity: 'warning', place: node.layer, message: 'Scan had other inputs before operator set 9: it is shown, but does not run' });
     }
   }
   for (const { node, reason } of inference.failures) {

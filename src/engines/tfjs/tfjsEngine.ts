@@ -54,8 +54,13 @@ class TfjsEngine implements Engine {
 function reasonAgainst(graph: ModelGraph, node: GraphNode): string | undefined {
   const family = familyOfNode(node);
   if (!family) return 'it does not know this operator';
-  return family.refuses?.(node, (value = '') => (graph.values.get(value) ?? graph.tensors.get(value))?.shape?.length);
+  const rankOf = (value = ''): number | undefined => (graph.values.get(value) ?? graph.tensors.get(value))?.shape?.length;
+  // Its kernels do not say so: they give what happens to be in memory.
+  if ([...node.inputs, ...node.outputs].some((value) => (rankOf(value) ?? 0) > mostAxes)) return `it computes with at most ${mostAxes} axes`;
+  return family.refuses?.(node, rankOf);
 }
+
+const mostAxes = 6;
 
 function operatorOf({ domain, op }: GraphNode): string {
   return domain ? `${domain}:${op}` : op;

@@ -36,9 +36,17 @@ function split(context: LoweringContext): readonly Value[] {
 }
 
 function cut(context: LoweringContext, tensor: Tf.Tensor, position: number, begin: number, size: number): Tf.Tensor {
-  const begins = tensor.shape.map((_, axis) => axis === position ? begin : 0);
-  const sizes = tensor.shape.map((whole, axis) => axis === position ? size : whole);
-  return context.tf.slice(tensor, begins, sizes);
+  const { tf } = context;
+  const { shape, rank } = tensor;
+  if (rank <= 4) {
+    const begins = shape.map((_, axis) => axis === position ? begin : 0);
+    return tf.slice(tensor, begins, shape.map((whole, axis) => axis === position ? size : whole));
+  }
+  // The kernel on WebAssembly goes wrong with many axes; those around the cut may as well be one each.
+  const count = (sizes: readonly number[]): number => sizes.reduce((product, one) => product * one, 1);
+  const [outer, inner] = [count(shape.slice(0, position)), count(shape.slice(position + 1))];
+  const part = tf.slice(tf.reshape(tensor, [outer, shape[position]!, inner]), [0, begin, 0], [outer, size, inner]);
+  return tf.reshape(part, shape.map((whole, axis) => axis === position ? size : whole));
 }
 
 function slice(context: LoweringContext): Value {

@@ -50,7 +50,8 @@ function pool(context: LoweringContext, apply: (context: LoweringContext, pooled
     return Math.max(0, reach - size - before - after);
   });
   const order = channelsLast(rank);
-  const tensor = context.laidOut(x, order);
+  // Whole numbers are pooled as floats, which hold them exactly.
+  const tensor = context.cast(context.laidOut(x, order), 'float32');
   const flat = spatial.length === 1;
   const { strides, dilations } = windows;
   const pooled: Pooled = flat
@@ -60,7 +61,7 @@ function pool(context: LoweringContext, apply: (context: LoweringContext, pooled
     }
     : { tensor, kernel, strides, dilations, padding, extra };
   const result = apply(context, pooled);
-  return context.value(flat ? tf.squeeze(result, [1]) : result, x.dtype, order);
+  return context.value(context.cast(flat ? tf.squeeze(result, [1]) : result, x.dtype), x.dtype, order);
 }
 
 function maximum(context: LoweringContext, pooled: Pooled): Tf.Tensor {
