@@ -1,6 +1,7 @@
+import { intOf } from '../attributes';
 import { barriers, broadcastRelations, firstInput, firstOutput, range, sameAxes } from './axes';
 import { fusedActivationGradient } from './gradients/activations';
-import type { OperatorFamily } from './operator';
+import type { OperatorFamily, ParticleRule } from './operator';
 
 /** Activations that ONNX Runtime's optimiser writes as one operator, with or without a bias. */
 export const fusedActivations: OperatorFamily = {
@@ -47,6 +48,25 @@ export const fusedBlocks: OperatorFamily = {
     const reason = `${node.op} is a fused operator, inside which Particlize cannot follow channels`;
     return [...node.inputs, ...node.outputs].flatMap((value) =>
       barriers(value, range(0, context.facts(value).shape?.length ?? 0), reason));
+  },
+
+  /** Heads of fused attention: queries, keys and values of all heads lie one behind the other in one weight. */
+  particles(node, context): ParticleRule | undefined {
+    const [x = '', weight = '', bias = ''] = node.inputs;
+    const columns = context.facts(weight).shape?.[1];
+    const rank = context.facts(x).shape?.length;
+    const count = intOf(node, 'num_heads', 0);
+    if (node.op !== 'Attention' || !count || typeof columns !== 'number' || node.attributes['qkv_hidden_sizes'] || rank === undefined) return undefined;
+    const every = columns / 3;
+    if (!context.isConstant(weight) || !Number.isInteger(every / count)) return undefined;
+    const place = { block: every / count, every };
+    return {
+      kind: 'head', count, output: firstOutput(node), axis: rank - 1,
+      slices: [
+        { tensor: weight, axis: 1, role: 'query', ...place },
+        ...(bias && context.isConstant(bias) ? [{ tensor: bias, axis: 0, role: 'bias', ...place } as const] : []),
+      ],
+    };
   },
 
   macs: () => undefined,
