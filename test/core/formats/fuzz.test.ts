@@ -10,7 +10,7 @@ describe('damaged files: a graph or one sentence that names the place, in every 
 
   for (const { id, title } of formats) {
     it(`${title} (${id})`, async function () {
-      const { seeds, files, graphs, refused, failures } = await fuzz({ format: id, count: 250 });
+      const { seeds, files, graphs, refused, failures } = await fuzz({ format: id, count: 150 });
       if (seeds === 0) {
         console.log(`      no small file of ${title} is among the fixtures`);
         this.skip();

@@ -14,9 +14,9 @@ export interface Seed {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Every small file of the fixtures, the sample and (where they are) the shared models, under the format that takes it. */
-export async function findSeeds({ shared = false, largestBytes = 260_000 } = {}): Promise<readonly Seed[]> {
-  const extensions = formats.flatMap((format) => format.extensions);
+/** Every small file of the fixtures, the sample and (where they are) the shared models, when it is this format that takes it. */
+export async function findSeeds(format: string, { shared = false, largestBytes = 260_000 } = {}): Promise<readonly Seed[]> {
+  const extensions = formats.find(({ id }) => id === format)?.extensions ?? [];
   const seeds: Seed[] = [];
   for (const root of [fixtureFolder, sampleFolder, ...(shared && fs.existsSync(sharedModels) ? [sharedModels] : [])]) {
     const names = fs.readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
@@ -26,7 +26,7 @@ export async function findSeeds({ shared = false, largestBytes = 260_000 } = {})
       const { size } = fs.statSync(file);
       if (size === 0 || size > largestBytes || !fs.statSync(file).isFile()) continue;
       const seed = await seedOf(file, name.split(path.sep).join('/'));
-      if (seed) seeds.push(seed);
+      if (seed?.format === format) seeds.push(seed);
     }
   }
   return seeds;

@@ -68,7 +68,7 @@ function onlyOurs(error: unknown): void {
 }
 
 async function work({ format, from, to, shared, now }: FuzzWork): Promise<void> {
-  const seeds = (await findSeeds({ shared })).filter((seed) => seed.format === format);
+  const seeds = await findSeeds(format, { shared });
   let [graphs, refused, slowestMs, told] = [0, 0, 0, 0];
   let failures: FuzzFailure[] = [];
   const report = (finished: boolean): void => {

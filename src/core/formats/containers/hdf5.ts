@@ -232,6 +232,7 @@ async function attributeValues(file: Hdf5Bytes, { name, type, shape, raw }: Hdf5
   const count = shape === null ? 0 : shape.reduce((product, size) => product * size, 1);
   if (count > 1_000_000) file.fail(nowhere, `the attribute '${name}' has ${count} elements`);
   const { sizeBytes } = type;
+  if (raw.length < count * sizeBytes) file.fail(nowhere, `the attribute '${name}' has ${raw.length} bytes for ${count} elements of ${sizeBytes}`);
   const element = (index: number): Uint8Array => raw.subarray(index * sizeBytes, (index + 1) * sizeBytes);
   const indices = Array.from({ length: count }, (_, index) => index);
   if (type.kind === 'string') return indices.map((index) => text(element(index)));
@@ -262,9 +263,10 @@ class GlobalHeaps {
 
   async string(reference: Uint8Array): Promise<string> {
     const view = new DataView(reference.buffer, reference.byteOffset, reference.byteLength);
+    const width = this.file.offsetSize;
+    if (reference.length < 8 + width) this.file.fail(nowhere, `a reference to a text has ${reference.length} bytes`);
     const length = view.getUint32(0, true);
     if (length === 0) return '';
-    const width = this.file.offsetSize;
     const address = width === 8 ? Number(view.getBigUint64(4, true)) : width === 4 ? view.getUint32(4, true) : view.getUint16(4, true);
     const index = view.getUint32(4 + width, true);
     const object = (await this.collection(address)).get(index);

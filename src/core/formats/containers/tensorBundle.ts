@@ -53,9 +53,10 @@ function block(source: ByteSource, bytes: Uint8Array, { offset, size }: Handle):
   while (reader.at < end) {
     const [shared, rest, length] = [reader.varint(), reader.varint(), reader.varint()];
     if (shared > key.length) throw damaged(source, offset, 'a name is cut off');
+    const own = reader.take(rest);
     const next = new Uint8Array(shared + rest);
     next.set(key.subarray(0, shared));
-    next.set(reader.take(rest), shared);
+    next.set(own, shared);
     key = next;
     entries.push([decoder.decode(key), reader.take(length)]);
     if (entries.length > maxEntries) throw damaged(source, offset, `it has more than ${maxEntries} entries`);

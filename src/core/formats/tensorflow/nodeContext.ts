@@ -88,6 +88,7 @@ export class NodeContext implements OpContext {
   }
 
   int64(hint: string, values: readonly number[], shape: readonly number[] = [values.length]): string {
+    if (!values.every(Number.isSafeInteger)) this.fail(`its ${hint} [${values.join(', ')}] are not whole numbers`);
     return this.translator.constantArray(`${this.node.name}/${hint}`, int64Array(values, shape));
   }
 

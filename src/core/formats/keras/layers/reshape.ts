@@ -114,6 +114,8 @@ function edges(context: LayerContext, name: string, spatial: number): readonly E
 
 /** Amounts for all axes of the input in Keras's layout. */
 function onSpatialAxes(context: LayerContext, spatial: number, amounts: readonly Edge[]): readonly Edge[] {
+  const rank = context.input().shape?.length;
+  if (rank !== undefined && rank !== spatial + 2) context.fail(`it takes ${spatial + 2} axes, batch and channels included, but gets ${rank}`);
   const none: Edge = [0, 0];
   // One-dimensional layers have no data format.
   return spatial > 1 && isChannelsFirst(context) ? [none, none, ...amounts] : [none, ...amounts, none];
