@@ -394,6 +394,12 @@ describe('panel in a real browser', function () {
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${overflow} px hang over`);
     await screenshot(page, 'panel-narrow');
+    // The details lie below the map here: what another face asks for is scrolled to.
+    await push(page, { kind: 'selection', rows: [20], focus: { layer: 'conv2', row: 20, turn: 1 } });
+    await page.waitForFunction(() => {
+      const { top, bottom } = document.querySelector('.particle-view h2')!.getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    });
   });
 });
 

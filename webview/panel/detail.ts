@@ -47,6 +47,10 @@ export function detail(context: PanelContext): View {
       current = view.create(context);
       fill(body, current.element);
     }),
+    // In a narrow panel the details are below the map: what another face asked for must come into sight.
+    store.watch(['followed'], ({ followed }) => {
+      if (followed > 0) requestAnimationFrame(() => list.scrollIntoView({ block: list.getBoundingClientRect().bottom > innerHeight ? 'start' : 'nearest' }));
+    }),
     store.watch(['suggestions', 'layer', 'particle', 'layers'], (state) => {
       detailViews.forEach((view, i) => (tabs[i]!.textContent = view.title(state)));
     }),
