@@ -8,6 +8,20 @@ import { seededRandom } from '../support/graphs';
 /** Values from which an operator can be differentiated: between two numbers, or all of them apart, and away from 0. */
 export type Values = readonly [low: number, high: number] | 'apart';
 
+/** From where an operator of the fixture is differentiated. */
+export function valuesOf(op: string): Values | undefined {
+  return values[op];
+}
+
+/** Where an operator is defined, or smooth: elsewhere differences say nothing. */
+const values: Readonly<Record<string, Values>> = {
+  Log: [0.5, 2], Sqrt: [0.5, 2], Pow: [0.5, 2], ReduceLogSum: [0.5, 2], BatchNormalization: [0.5, 2], Reciprocal: [0.5, 2], Div: [0.5, 2],
+  Mod: [5.2, 5.4], Tan: [-1, 1], Asin: [-0.8, 0.8], Acos: [-0.8, 0.8], Atanh: [-0.8, 0.8], Acosh: [1.2, 3],
+  PRelu: 'apart', Min: 'apart', Max: 'apart', MaxPool: 'apart', ReduceMax: 'apart', ReduceMin: 'apart', ReduceL1: 'apart', Clip: 'apart',
+  ReduceL2: 'apart', Relu: 'apart', LeakyRelu: 'apart', Selu: 'apart', Abs: 'apart', Sign: 'apart', GlobalMaxPool: 'apart', Elu: 'apart', Celu: 'apart',
+  HardSwish: 'apart', Hardmax: 'apart', Shrink: [2.5, 4], LayerNormalization: 'apart', Ceil: [0.1, 0.9], Floor: [0.1, 0.9], Round: [0.6, 1.4],
+};
+
 /** Feeds for every input of a graph: the same for the same seed. */
 export function feedsOf(graph: ModelGraph, seed: number, range: Values = [-2, 2]): Map<string, NdArray> {
   if (range === 'apart') return apartFeeds(graph, seed);

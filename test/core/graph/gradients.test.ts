@@ -9,17 +9,8 @@ import { familyOf, families } from '../../../src/core/graph/ops/registry';
 import { weightsOnly } from '../../../src/core/graph/ops/weightsOnly';
 import { createOrtEngine } from '../../../src/engines/ort/ortEngine';
 import { graphOf, node } from '../support/graphs';
-import { feedsOf, slopes, type Values } from './gradientCases';
-import { graphOfCase, opCases, titleOf, type OpCase } from './opCases';
-
-/** Where an operator is defined, or smooth: elsewhere differences say nothing. */
-const values: Readonly<Record<string, Values>> = {
-  Log: [0.5, 2], Sqrt: [0.5, 2], Pow: [0.5, 2], ReduceLogSum: [0.5, 2], BatchNormalization: [0.5, 2], Reciprocal: [0.5, 2], Div: [0.5, 2],
-  Mod: [5.2, 5.4], Tan: [-1, 1], Asin: [-0.8, 0.8], Acos: [-0.8, 0.8], Atanh: [-0.8, 0.8], Acosh: [1.2, 3],
-  PRelu: 'apart', Min: 'apart', Max: 'apart', MaxPool: 'apart', ReduceMax: 'apart', ReduceMin: 'apart', ReduceL1: 'apart', Clip: 'apart',
-  ReduceL2: 'apart', Relu: 'apart', LeakyRelu: 'apart', Selu: 'apart', Abs: 'apart', Sign: 'apart', GlobalMaxPool: 'apart', Elu: 'apart', Celu: 'apart',
-  HardSwish: 'apart', Hardmax: 'apart', Shrink: [2.5, 4], LayerNormalization: 'apart', Ceil: [0.1, 0.9], Floor: [0.1, 0.9], Round: [0.6, 1.4],
-};
+import { feedsOf, slopes, valuesOf, type Values } from './gradientCases';
+import { graphOfCase, opCases, titleOf, withOperands } from './opCases';
 
 /** Single operators that the fixture of shapes has no case of. */
 const more: readonly { op: string; shapes: readonly (readonly number[])[]; attributes?: Readonly<Record<string, Attribute>>; values?: Values; domain?: string; outputs?: number }[] = [
@@ -77,7 +68,7 @@ for (const kind of ['native', 'web'] as const) {
       it(`${op} (${real.length} variants)`, async () => {
         for (const [index, one] of real.entries()) {
           const graph = await graphOfCase(withOperands(one));
-          for (const { name, dtype } of graph.outputs) if (isFloat(dtype)) await assertSlopes(engine, graph, name, index + 1, titleOf(one), values[op]);
+          for (const { name, dtype } of graph.outputs) if (isFloat(dtype)) await assertSlopes(engine, graph, name, index + 1, titleOf(one), valuesOf(op));
         }
       });
     }
@@ -93,16 +84,10 @@ for (const kind of ['native', 'web'] as const) {
           weights: second ? { two: { dtype: 'float32', shape: [1], data: Float32Array.of(2) } } : {},
         });
         const graph = domain ? inDomain(plain, domain) : plain;
-        await assertSlopes(engine, graph, 'o', 5, title, own ?? values[op]);
+        await assertSlopes(engine, graph, 'o', 5, title, own ?? valuesOf(op));
       }
     });
   });
-}
-
-/** Operands that the fixture gives numbers for are inputs here, so that they too are differentiated. */
-function withOperands(one: OpCase): OpCase {
-  if (['Resize', 'Upsample', 'Clip', 'Dropout', 'Pad'].includes(one.op)) return one;
-  return { ...one, inputs: one.inputs.map((input) => (input?.dtype === 'float32' ? { ...input, data: undefined } : input)) };
 }
 
 async function assertSlopes(engine: Engine, graph: ModelGraph, of: string, seed: number, title: string, range?: Values): Promise<void> {

@@ -175,17 +175,17 @@ function kernelGradient(m: Maths, large: string, small: string, sliding: Sliding
   return cutTo(m, taps, kernel, sliding, large, context);
 }
 
-/** Pictures of at least so many pixels are cheaper to cut out once for each tap than to gather inside a convolution. */
-const largePicture = 512;
-
-/** On large pictures: one matrix product a tap, of `small` with the part of `large` that the tap saw. */
+/**
+ * One matrix product a tap, of `small` with the part of `large` that the tap saw: faster where pictures outweigh kernels,
+ * since a convolution gathers each pixel anew for every tap.
+ */
 function kernelGradientByTaps(m: Maths, large: string, small: string, sliding: Sliding, context: Pick<GradientContext, 'facts'>): string | undefined {
   const { kernel, strides, dilations, begin, end, group } = sliding;
   const [channels, counts] = [context.facts(large).shape?.[1], context.facts(small).shape?.slice(1)];
   if (group > 1 || typeof channels !== 'number' || channels < 8 || !known(counts)) return undefined;
   const [outputs = 0, ...spatialCounts] = counts;
   const pixels = spatialCounts.reduce((all, count) => all * count, 1);
-  if (pixels < largePicture) return undefined;
+  if (pixels < 2 * outputs) return undefined;
   const spatial = range(2, 2 + kernel.length);
   const axes = m.builder.int64(spatial);
   const padded = [...begin, ...end].every((pad) => pad === 0) ? large : m.op('Pad', [large, m.builder.int64([0, 0, ...begin, 0, 0, ...end])]);
