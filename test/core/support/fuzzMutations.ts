@@ -6,10 +6,12 @@ export function mutate(bytes: Uint8Array, random: () => number): Uint8Array {
   let result = bytes;
   for (let round = 0; round < rounds; round++) {
     const structured = random() < 0.55 ? mutateStructure(result, random) : undefined;
-    result = structured ?? mutateBytes(result, random);
+    result = structured && structured.length < bytes.length + largestGrowth ? structured : mutateBytes(result, random);
   }
   return result;
 }
+
+const largestGrowth = 1 << 20;
 
 function mutateStructure(bytes: Uint8Array, random: () => number): Uint8Array | undefined {
   if (startsWith(bytes, [0x50, 0x4b, 3, 4])) return random() < 0.7 ? mutateEntry(bytes, random) : mutateDirectory(bytes, random);
@@ -158,7 +160,8 @@ function mutateJson(bytes: Uint8Array, random: () => number): Uint8Array {
         set(place, structuredClone(get(pick(places)) ?? null));
         break;
       case 2:
-        if (Array.isArray(parent)) parent.push(...Array.from({ length: pick([1, 2, 100]) }, () => structuredClone(get(place) ?? null)));
+        // Copies of copies would make files of hundreds of megabytes, which say nothing new.
+        if (Array.isArray(parent)) parent.push(...Array.from({ length: JSON.stringify(get(place) ?? null).length < 1000 ? pick([1, 2, 100]) : 1 }, () => structuredClone(get(place) ?? null)));
         else parent[pick(['__proto__', 'name', 'shape', 'class_name', 'config', String(get(pick(places))).slice(0, 20)])] = get(place);
         break;
       case 3: {
