@@ -1,6 +1,6 @@
 import { readsOf } from '../../core/graph/attributes';
 import { ParticlizeError } from '../../core/graph/errors';
-import type { ModelGraph } from '../../core/graph/modelGraph';
+import type { ModelGraph, Shape } from '../../core/graph/modelGraph';
 import { sliceGraph } from '../../core/graph/subgraph';
 import { elementCount, type DType } from '../../core/graph/tensor';
 import type { Chunks, PlainMessage } from '../../core/formats/containers/protobufWriter';
@@ -32,7 +32,8 @@ const largeBytes = 1024;
 const irVersion = 10;
 
 /**
- * Only the nodes that fetches depend on, not looking behind feeds; feeds have no declared shape, so that any batch runs.
+ * Only the nodes that fetches depend on, not looking behind feeds. Of a feed's shape only the number of axes is declared, each of a
+ * size of its own name: any batch runs, and it is what ONNX Runtime needs to fuse an Add with what is before it.
  * Rejects with a ParticlizeError when a fetch does not exist or depends on an input that is not fed.
  */
 export async function encodeGraph(
@@ -57,7 +58,8 @@ export async function encodeGraph(
       name: 'particlize',
       node: part.nodes.map(nodeMessage),
       initializer,
-      input: [...inputs].map(([name, dtype]) => valueInfoMessage(name, dtype)),
+      input: [...inputs].map(([name, dtype], index) =>
+        valueInfoMessage(name, dtype, rankOf(graph, name), (axis) => `size${index}_${axis}`)),
       output: outputs.map((name) => ({ name })),
     },
   });
@@ -81,6 +83,12 @@ export async function encodeGraph(
     });
   }
   return { bytes: await encode(initializer).whole(), external, inputs, outputs };
+}
+
+/** Axes of unknown sizes. */
+function rankOf(graph: ModelGraph, name: string): Shape | undefined {
+  const info = graph.tensors.get(name) ?? graph.inputs.find((input) => input.name === name) ?? graph.values.get(name);
+  return info?.shape?.map(() => null);
 }
 
 function dtypeOf(graph: ModelGraph, name: string): DType {

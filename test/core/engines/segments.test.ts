@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { readsOf } from '../../../src/core/graph/attributes';
 import { onnx } from '../../../src/core/formats/onnx';
 import { batchSize, bytesPerSample } from '../../../src/core/evaluate/batching';
@@ -134,6 +137,21 @@ for (const kind of ['native', 'web'] as const) {
     });
   });
 }
+
+describe('an encoded part', () => {
+  it('declares how many axes its feeds have, and none of their sizes', async () => {
+    const graph = await hourglass();
+    const { bytes } = await encodeGraph(graph, ['narrow', 'w5'], ['y']);
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-'));
+    try {
+      fs.writeFileSync(path.join(folder, 'part.onnx'), bytes);
+      const part = await onnx.open(loaded(folder, 'part.onnx'));
+      assert.deepEqual(part.inputs.map(({ name, shape }) => [name, shape]), [['narrow', [null, null]], ['w5', [null, null]]]);
+    } finally {
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
 
 describe('batches', () => {
   it('hold as many samples as half the budget has room for', async () => {
