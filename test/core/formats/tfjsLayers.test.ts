@@ -36,16 +36,13 @@ describe('TensorFlow.js layers models made by others', function () {
       assert.equal(await formatOf(files), tfjsLayers);
       const graph = await openModel(files);
       await assertSavedUnchanged(graph, path.join(models, file));
-      const opaque = graph.nodes.filter((node) => node.domain === 'keras').map((node) => node.op);
-      if (opaque.length) {
-        assert.ok(opaque.every((op) => op === 'LSTM' || op === 'GRU'), `only recurrent layers are opaque, not ${opaque.join()}`);
-        assert.ok(graph.findings.some((finding) => /opaque/.test(finding.message)));
-        return;
-      }
+      assert.deepEqual(graph.nodes.filter((node) => node.domain === 'keras'), [], 'every layer is known');
       const truth = await loadedLayersModel(path.join(models, file));
       const shape = [3, ...(graph.inputs[0]!.shape!.slice(1) as number[])];
       const next = seededRandom(7);
-      const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => next());
+      // Characters: an LSTM that reads all of them at once at every step saturates, and enlarges every rounding.
+      const characters = graph.nodes.some(({ op }) => op === 'LSTM');
+      const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (characters ? Number(next() < 1 / 57) : next()));
       const expected = truth.predict(tf.tensor(data, shape));
       const wanted = (Array.isArray(expected) ? expected : [expected]).map((tensor) => tensor.dataSync());
       for (const engine of engines) {
