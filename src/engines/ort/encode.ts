@@ -24,8 +24,11 @@ export interface EncodedGraph {
   readonly outputs: readonly string[];
 }
 
-/** Protocol Buffers cannot hold more, and ONNX Runtime takes no more from memory at once. */
-const maxBytes = 2 ** 31 - 1;
+/**
+ * A larger file has its weights beside it: Protocol Buffers cannot hold 2 GB, and weights that need not be copied into one file
+ * are in memory twice instead of three times while ONNX Runtime loads them.
+ */
+const maxBytes = 2 ** 28;
 /** Weights from this size on go beside a file that would become too large; shapes and the like stay where they are looked for. */
 const largeBytes = 1024;
 /** IR version 10 knows every element type of the graph. */
