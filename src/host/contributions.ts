@@ -42,7 +42,7 @@ export const panelType = 'particlize.panel';
 export const notebookMime = 'application/vnd.particlize.v1+json';
 
 /** Endings of model files that need no look inside; core/formats/registry.ts has the formats themselves. */
-export const modelExtensions = ['.onnx', '.keras', '.h5', '.hdf5', '.pb', '.tflite', '.pt2', '.pt', '.pth', '.th', '.ptl', '.ckpt', '.safetensors', '.gguf'] as const;
+export const modelExtensions = ['.onnx', '.keras', '.h5', '.hdf5', '.pb', '.tflite', '.lite', '.pt2', '.pt', '.pth', '.th', '.ptl', '.ckpt', '.safetensors', '.gguf'] as const;
 
 /** Settings with their defaults: `setting(name)` in settings.ts is typed by this. */
 export const settings = {

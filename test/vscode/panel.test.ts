@@ -44,6 +44,7 @@ describe('panel, host side', function () {
   it('its page lets in only its own script, by nonce', () => {
     const policy = /Content-Security-Policy" content="([^"]*)"/.exec(webview.webview.html)?.[1] ?? '';
     assert.match(policy, /default-src 'none'/);
+    assert.doesNotMatch(policy, /unsafe/);
     const scripts = policy.split('; ').find((rule) => rule.startsWith('script-src')) ?? '';
     assert.match(scripts, /^script-src 'nonce-[\w+/=]+'$/);
     for (const tag of webview.webview.html.match(/<script[^>]*>/g) ?? []) assert.match(tag, /nonce=/);
@@ -78,6 +79,22 @@ describe('panel, host side', function () {
     // This bundle's ParticlizeError is another class than the extension's: here every error counts as unforeseen.
     assert.match(answer.message, /^[A-Z][^\n]*\.$/);
     assert.doesNotMatch(answer.message, /undefined|\bat \w/);
+  });
+
+  it('tells which layer another face asked to see, and repeats it with the same turn', async () => {
+    const { services } = await extension();
+    const model = services.models.active!;
+    const focus = async (): Promise<{ layer: string; turn: number }> => {
+      const answer = await ask('host', 'snapshot');
+      assert.ok(answer.kind === 'result');
+      return (answer.result as { focus: { layer: string; turn: number } }).focus;
+    };
+    model.select(model.rowsOf('conv2'), { layer: 'conv2' });
+    const first = await focus();
+    assert.equal(first.layer, 'conv2');
+    assert.deepEqual(await focus(), first);
+    model.select(model.rowsOf('conv2'), { layer: 'conv2' });
+    assert.ok((await focus()).turn > first.turn, 'asking again turns the panel again');
   });
 
   it('tells what was selected elsewhere', async () => {
