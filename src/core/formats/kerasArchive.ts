@@ -112,14 +112,17 @@ function save(original: ModelGraph, graph: ModelGraph, mainName: string): Promis
 
 /** Keras 3 builds every layer for the input that it had when it was saved, before the layers are connected. */
 function updateBuildConfigs(config: JsonObject, record: KerasRecord, original: ModelGraph, graph: ModelGraph): void {
-  for (const { path, value } of record.layerInputs) {
+  for (const { path, value, index = 0 } of record.layerInputs) {
     const before = original.values.get(value)?.shape;
     const after = graph.values.get(value)?.shape;
     const layer = jsonAt(config, path.slice(0, -1));
     const build = isObject(layer) ? layer.build_config : undefined;
     if (!before || !after || before.join() === after.join() || !isObject(build)) continue;
-    const written = jsonShape(build.input_shape);
-    if (written?.length === after.length) build.input_shape = after.map((size, axis) => size === before[axis] ? written[axis]! : size);
+    // Layers of several inputs list them by name, in the order of their arguments (query, value, key).
+    const { shapes_dict: listed } = build;
+    const [shapes, name] = isObject(listed) ? [listed, Object.keys(listed)[index]] : [build, index === 0 ? 'input_shape' : undefined];
+    const written = name === undefined ? undefined : jsonShape(shapes[name]);
+    if (written?.length === after.length) shapes[name!] = after.map((size, axis) => size === before[axis] ? written[axis]! : size);
   }
 }
 

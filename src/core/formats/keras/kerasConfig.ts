@@ -95,12 +95,14 @@ function parseLayer(value: Json, file: string, path: JsonPath, depth: number): K
   if (!isObject(value) || typeof value.class_name !== 'string') {
     throw new ParticlizeError({ file, place, cause: 'this layer has no class_name' });
   }
-  const config: JsonObject = isObject(value.config) ? value.config : {};
+  let config: JsonObject = isObject(value.config) ? value.config : {};
   const name = [value.name, config.name].find((candidate) => typeof candidate === 'string' && candidate !== '');
   const model = isKerasModel(value) ? parseKerasModel(value, file, path, depth + 1) : undefined;
   const layerName = typeof name === 'string' ? name : model?.name;
   if (layerName === undefined) throw new ParticlizeError({ file, place, cause: `this ${value.class_name} has no name` });
   const inbound = Array.isArray(value.inbound_nodes) ? value.inbound_nodes : [];
+  // Said in the call, not in the layer; nothing else that a call says changes what is computed.
+  if (JSON.stringify(inbound).includes('"use_causal_mask":true')) config = { ...config, use_causal_mask: true };
   return {
     name: layerName, className: value.class_name, config, path: [...path, 'config'], model,
     calls: inbound.map((call) => isObject(call) ? historiesIn(call) : refsOf(call)),

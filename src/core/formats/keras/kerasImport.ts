@@ -15,11 +15,11 @@ export interface KerasRecord {
   /** By tensor of the graph: the file's weight that it shows, and how. */
   readonly weights: ReadonlyMap<string, { readonly weight: string; readonly layout: WeightLayout; readonly layer: string }>;
   /** Settings of a layer's config (at `path`) that are the size of a tensor's axis. */
-  readonly sizes: readonly { readonly path: JsonPath; readonly setting: string; readonly tensor: string; readonly axis: number }[];
+  readonly sizes: readonly { readonly path: JsonPath; readonly setting: string; readonly tensor: string; readonly axis: number; readonly divisor?: number; readonly explicit?: boolean }[];
   /** Settings that are the target of a Reshape node, without the batch. */
   readonly targets: readonly { readonly path: JsonPath; readonly setting: string; readonly node: string }[];
-  /** The value that each layer's first call reads. */
-  readonly layerInputs: readonly { readonly path: JsonPath; readonly value: string }[];
+  /** The values that each layer's first call reads; `index` behind the first. */
+  readonly layerInputs: readonly { readonly path: JsonPath; readonly value: string; readonly index?: number }[];
 }
 
 /** The parts of a GraphDraft that follow from a Keras configuration. */
@@ -152,7 +152,9 @@ class Importer {
       file: this.file, dialect: this.dialect, weights: this.weights, names: this.names, shown: this.shown, nodes: this.nodes,
       tensors: this.tensors, findings: this.findings, record: this.record, shared, config: layer.config, path: layer.path,
     }, inputs);
-    if (shared.calls++ === 0 && inputs[0]) this.record.layerInputs.push({ path: layer.path, value: inputs[0].name });
+    if (shared.calls++ === 0) {
+      inputs.forEach(({ name }, index) => this.record.layerInputs.push({ path: layer.path, value: name, ...(index > 0 && { index }) }));
+    }
     const rule = ruleOf(layer.className);
     const outputs = builder.finish(rule ? rule(builder) : builder.opaque());
     for (const { name, shape, dtype = 'float32' } of outputs) if (shape) this.declared.set(name, { name, shape, dtype });

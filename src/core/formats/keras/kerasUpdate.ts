@@ -15,10 +15,10 @@ export function updateKerasConfig(root: Json, record: KerasRecord, original: Mod
     config[setting] = value;
     changes++;
   };
-  for (const { path, setting, tensor, axis } of record.sizes) {
+  for (const { path, setting, tensor, axis, divisor = 1, explicit } of record.sizes) {
     const before = original.tensors.get(tensor)?.shape[axis];
     const after = graph.tensors.get(tensor)?.shape[axis];
-    if (after !== undefined && after !== before) set(path, setting, after);
+    if (after !== undefined && (after !== before || explicit)) set(path, setting, after / divisor);
   }
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
   for (const { path, setting, node } of record.targets) {
@@ -30,7 +30,8 @@ export function updateKerasConfig(root: Json, record: KerasRecord, original: Mod
     set(path, setting, shape.slice(1).map((size, axis) => size === before[axis + 1] && Array.isArray(written) ? written[axis]! : size));
   }
   for (const node of graph.nodes) updateGroups(node.name, node.layer);
-  for (const { path, value } of record.layerInputs) {
+  for (const { path, value, index } of record.layerInputs) {
+    if (index) continue;
     const before = original.values.get(value)?.shape;
     const after = graph.values.get(value)?.shape;
     if (!before || !after || before.join() === after.join()) continue;

@@ -95,7 +95,7 @@ export class LayerBuilder implements LayerContext {
     return list.length === count ? list : new Array<number>(count).fill(list[0]!);
   }
 
-  weight(name: string, { axes, rank = axes?.length, merge = false, alias, gates }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
+  weight(name: string, { axes, rank = axes?.length, merge = false, alias, gates, heads }: Parameters<LayerContext['weight']>[1] = {}): WeightRef {
     const { shared, weights, tensors, record, part } = this.target;
     const suffix = part ? `${part}/${name}` : name;
     const position = this.counter.weights++;
@@ -112,7 +112,7 @@ export class LayerBuilder implements LayerContext {
     const order = axes ?? weight.shape.map((_, axis) => axis);
     // From the weight: TensorFlow.js does not write the depth_multiplier of every layer.
     const multiplier = merge ? weight.shape[order[1]!]! : 1;
-    const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }), ...(gates && { gates }) };
+    const layout: WeightLayout = { axes: order, ...(multiplier !== 1 && { multiplier }), ...(gates && { gates }), ...(heads && { heads }) };
     const tensor = this.show(weight, layout, suffix);
     return { name: tensor.name, shape: tensor.shape, multiplier };
   }
@@ -152,11 +152,16 @@ export class LayerBuilder implements LayerContext {
     return this.constant(hint, float32Array(values, shape));
   }
 
-  follows(setting: string, tensor: string, axis: number): void {
+  follows(setting: string, tensor: string, axis: number, divisor = 1): void {
     const { path, record } = this.target;
     if (typeof this.setting(setting) === 'number' && this.target.shared.calls === 1) {
-      record.sizes.push({ path, setting, tensor, axis });
+      record.sizes.push({ path, setting, tensor, axis, ...(divisor !== 1 && { divisor }) });
     }
+  }
+
+  says(setting: string, tensor: string, axis: number): void {
+    const { path, record, shared } = this.target;
+    if (shared.calls === 1) record.sizes.push({ path, setting, tensor, axis, explicit: true });
   }
 
   followsTarget(setting: string, value: string): void {

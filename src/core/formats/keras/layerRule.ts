@@ -51,8 +51,10 @@ export interface LayerContext {
   wrapped(setting: string, inputs: readonly KerasValue[], weights?: string): LayerContext | undefined;
   int64(hint: string, values: readonly number[]): string;
   float32(hint: string, values: readonly number[], shape?: readonly number[]): string;
-  /** Records that a setting is the size of a tensor's axis, so that saving a smaller model corrects it. */
-  follows(setting: string, tensor: string, axis: number): void;
+  /** Records that a setting is the size of a tensor's axis (divided by what lies in each), so that saving a smaller model corrects it. */
+  follows(setting: string, tensor: string, axis: number, divisor?: number): void;
+  /** The same for a setting that may be left open, which then means the size of something else: it is said when the model changes. */
+  says(setting: string, tensor: string, axis: number): void;
   /** Records that a setting holds the target of the Reshape that made `value`. */
   followsTarget(setting: string, value: string): void;
   /** Adds the layer as one node that nothing is known about, and a finding. */
@@ -65,6 +67,8 @@ export interface LayerContext {
 export interface WeightWish {
   /** Gates of a recurrent layer, in the graph's order. */
   readonly gates?: GateLayout;
+  /** Heads of attention: the axis that enumerates them and the next one, of `width`, become one. */
+  readonly heads?: { readonly axis: number; readonly width: number };
   readonly axes?: readonly number[];
   readonly rank?: number;
   readonly merge?: boolean;

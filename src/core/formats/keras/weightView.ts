@@ -9,6 +9,8 @@ export interface WeightLayout {
   readonly axes: readonly number[];
   readonly multiplier?: number;
   readonly gates?: GateLayout;
+  /** The graph has the file's axes `axis` (heads) and the next (of this width) as one. */
+  readonly heads?: { readonly axis: number; readonly width: number };
 }
 
 /**
@@ -26,7 +28,12 @@ export interface GateLayout {
 
 /** The weight under another name and in the graph's layout, still read only when asked for. */
 export function viewWeight(name: string, weight: Tensor, layout: WeightLayout): Tensor {
-  const { axes, multiplier, gates } = layout;
+  const { axes, multiplier, gates, heads } = layout;
+  if (heads) {
+    const { shape: file } = weight;
+    const joined = [...file.slice(0, heads.axis), file[heads.axis]! * file[heads.axis + 1]!, ...file.slice(heads.axis + 2)];
+    return { name, dtype: weight.dtype, shape: joined, read: async () => ({ ...await weight.read(), shape: joined }) };
+  }
   if (gates) {
     return {
       name, dtype: weight.dtype, shape: gateShape(weight.shape, axes, gates),
@@ -48,7 +55,8 @@ export function viewWeight(name: string, weight: Tensor, layout: WeightLayout): 
 }
 
 /** The inverse of {@link viewWeight}: elements of a tensor of the graph, in the file's layout. */
-export function unviewWeight(array: NdArray, { axes, multiplier, gates }: WeightLayout): NdArray {
+export function unviewWeight(array: NdArray, { axes, multiplier, gates, heads }: WeightLayout): NdArray {
+  if (heads) return { ...array, shape: headShape(array.shape, heads) };
   if (gates) return unviewGates(array, axes, gates);
   const shape = fileShape(array.shape, { axes, multiplier });
   const permuted = axes.map((axis) => shape[axis]!);
@@ -57,7 +65,8 @@ export function unviewWeight(array: NdArray, { axes, multiplier, gates }: Weight
 }
 
 /** Shape in the file of a tensor that has `shape` in the graph. */
-export function fileShape(shape: readonly number[], { axes, multiplier = 1, gates }: WeightLayout): readonly number[] {
+export function fileShape(shape: readonly number[], { axes, multiplier = 1, gates, heads }: WeightLayout): readonly number[] {
+  if (heads) return headShape(shape, heads);
   if (gates) return gateFileShape(shape, axes, gates);
   const split = multiplier === 1 ? shape : [shape[0]! / multiplier, multiplier, ...shape.slice(2)];
   return axes.map((_, axis) => split[axes.indexOf(axis)]!);
@@ -83,6 +92,10 @@ export function permute(array: NdArray, axes: readonly number[]): NdArray {
     }
   }
   return { dtype: array.dtype, shape, data };
+}
+
+function headShape(shape: readonly number[], { axis, width }: NonNullable<WeightLayout['heads']>): readonly number[] {
+  return [...shape.slice(0, axis), shape[axis]! / width, width, ...shape.slice(axis + 1)];
 }
 
 function gateShape(shape: readonly number[], axes: readonly number[], { biases }: GateLayout): readonly number[] {

@@ -1,5 +1,6 @@
 import type { LayerGroup, LayerRule } from '../layerRule';
 import { activationLayers } from './activation';
+import { attentionLayers } from './attention';
 import { convLayers } from './conv';
 import { coreLayers } from './core';
 import { denseLayers } from './dense';
@@ -13,6 +14,7 @@ import { wrapperLayers } from './wrapper';
 /** Every Keras layer that Particlize reads; a new group is one file and one line here. */
 const groups = (): LayerGroup => ({
   ...activationLayers,
+  ...attentionLayers,
   ...convLayers,
   ...coreLayers,
   ...denseLayers,
