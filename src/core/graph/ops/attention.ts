@@ -1,6 +1,7 @@
 import { intOf } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { barriers, firstInput, firstOutput, plain, product, range, unknownShapes } from './axes';
+import { attentionGradient, rotaryGradient } from './gradients/attention';
 import type { OperatorFamily, Relation, ShapeContext } from './operator';
 
 /**
@@ -54,6 +55,8 @@ export const attention: OperatorFamily = {
     const widths = parts.width === null || parts.valueWidth === null ? null : parts.width + parts.valueWidth;
     return product([once, widths]) ?? undefined;
   },
+
+  gradient: attentionGradient,
 };
 
 /** RotaryEmbedding: pairs of a head's numbers, turned by an angle that goes by the position. */
@@ -77,6 +80,8 @@ export const rotary: OperatorFamily = {
       ...node.inputs.slice(1).flatMap((value) => barriers(value, range(0, context.facts(value).shape?.length ?? 0), reason)),
     ];
   },
+
+  gradient: rotaryGradient,
 };
 
 interface Sizes {

@@ -1,6 +1,7 @@
 import { intOf } from '../attributes';
 import { barriers, broadcastRelations, firstInput, firstOutput, range, sameAxes } from './axes';
 import { fusedActivationGradient } from './gradients/activations';
+import { fusedBlockGradient } from './gradients/attention';
 import type { OperatorFamily, ParticleRule } from './operator';
 
 /** Activations that ONNX Runtime's optimiser writes as one operator, with or without a bias. */
@@ -70,4 +71,6 @@ export const fusedBlocks: OperatorFamily = {
   },
 
   macs: () => undefined,
+
+  gradient: fusedBlockGradient,
 };

@@ -1,5 +1,6 @@
 import { intOf } from '../attributes';
 import { barriers, firstInput, firstOutput, normalAxis, range, sameAxes } from './axes';
+import { normalisationGradient } from './gradients/normalisation';
 import type { OperatorFamily } from './operator';
 
 /** RMSNormalization: divided by the root of the mean square over the last axes, and scaled. */
@@ -23,4 +24,6 @@ export const rmsNorm: OperatorFamily = {
       ...barriers(scale, range(0, context.facts(scale).shape?.length ?? 0), reason),
     ];
   },
+
+  gradient: normalisationGradient,
 };

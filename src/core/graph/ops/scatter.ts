@@ -1,5 +1,6 @@
 import { intOf } from '../attributes';
 import { barriers, firstInput, range } from './axes';
+import { scatterGradient } from './gradients/scatter';
 import type { OperatorFamily } from './operator';
 
 /** Picking and placing elements by their numbers: no axis can lose an index without the numbers being wrong. */
@@ -25,4 +26,6 @@ export const scatter: OperatorFamily = {
     return [...node.inputs, ...node.outputs].flatMap((value) =>
       barriers(value, range(0, context.facts(value).shape?.length ?? 0), `${node.op} finds elements by their numbers`));
   },
+
+  gradient: scatterGradient,
 };
