@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { attributeTypes, onnxTypes } from '../../src/core/formats/onnxSchema';
+import { attributeTypes, onnxTypes } from '../../src/core/formats/onnx/onnxSchema';
 import { encodeMessage, type PlainMessage } from '../../src/core/formats/containers/protobufWriter';
 
 /** A chain of `layers` dense layers of [width, width] float32: large files of a plain structure. */

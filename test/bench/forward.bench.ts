@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { availableParallelism, loadavg } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
-import { encodeModel, nodeMessage, tensorMessage, valueInfoMessage } from '../../src/core/formats/onnxEncode';
+import { encodeModel, nodeMessage, tensorMessage, valueInfoMessage } from '../../src/core/formats/onnx/onnxEncode';
 import { modelCost } from '../../src/core/evaluate/cost';
 import type { Engine } from '../../src/core/graph/engine';
 import type { ModelGraph } from '../../src/core/graph/modelGraph';

@@ -4,7 +4,7 @@ import type { ModelGraph } from '../../src/core/graph/modelGraph';
 import { asFloat32, asNumbers, isFloat } from '../../src/core/graph/numeric';
 import { familyOf } from '../../src/core/graph/ops/registry';
 import { elementCount, tensorOf, type DType, type NdArray } from '../../src/core/graph/tensor';
-import { readDraft } from '../../src/core/formats/onnxReader';
+import { readDraft } from '../../src/core/formats/onnx/onnxReader';
 import { fromOrt, toOrt } from '../../src/engines/ort/convert';
 import { loadNative, type OrtModule } from '../../src/engines/ort/loadOrt';
 import { createEngine } from '../../src/engines/registry';

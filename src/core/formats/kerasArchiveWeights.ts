@@ -2,7 +2,7 @@ import type { Tensor } from '../graph/tensor';
 import { hdf5At, type Hdf5Group, type Hdf5Object } from './containers/hdf5';
 import type { Hdf5Dataset } from './containers/hdf5Dataset';
 import type { KerasModelConfig } from './keras/kerasConfig';
-import { withOwnEndings, type KerasStore } from './kerasH5Weights';
+import { withOwnEndings, type KerasStore } from './keras/kerasH5Weights';
 
 /**
  * The layout of model.weights.h5 in .keras archives: `layers/conv2d_1/vars/0`. Groups are called by the class and a

@@ -12,7 +12,7 @@ import { importKeras, type KerasRecord } from './keras/kerasImport';
 import { updateKerasConfig } from './keras/kerasUpdate';
 import { archiveWeights } from './kerasArchiveWeights';
 import { rewriteWeights, type KerasFile } from './kerasH5Save';
-import { h5Weights } from './kerasH5Weights';
+import { h5Weights } from './keras/kerasH5Weights';
 import { namedTensorGraph } from './namedTensors';
 
 /** Keras models and weights in HDF5: model.save('x.h5') of Keras 1 to 3, save_weights of any version. */

@@ -6,7 +6,7 @@ import type { Hdf5Group } from './containers/hdf5';
 import { copyOf, writeHdf5, type NewDataset, type NewGroup } from './containers/hdf5Writer';
 import type { KerasRecord } from './keras/kerasImport';
 import { fileShape, unviewWeight } from './keras/weightView';
-import type { KerasStore } from './kerasH5Weights';
+import type { KerasStore } from './keras/kerasH5Weights';
 
 /** What a Keras file that was opened needs to be written again. */
 export interface KerasFile {

@@ -7,7 +7,7 @@ import { looksLikeZip, openZip, type ZipArchive, type ZipEntry } from './contain
 import { copied, zipFile, type ZipPart } from './containers/zipWriter';
 import type { Format, SavedFile } from './format';
 import { namedTensorGraph } from './namedTensors';
-import { bytesOf } from './onnxTensors';
+import { bytesOf } from './onnx/onnxTensors';
 import { contiguousStrides, swapBytes, tensorOfView } from './pytorch/torchStorage';
 
 /** NumPy .npz: a zip archive of arrays, taken for weights named by their keys. No graph. */

@@ -3,8 +3,8 @@ import { ParticlizeError } from '../graph/errors';
 import { finishGraph } from '../graph/finishGraph';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { Format } from './format';
-import { nameFile, readDraft } from './onnxReader';
-import { saveOnnx } from './onnxSave';
+import { nameFile, readDraft } from './onnx/onnxReader';
+import { saveOnnx } from './onnx/onnxSave';
 
 /** ONNX, of any operator set; weights inside the file or in external data files beside it. */
 export const onnx: Format = {

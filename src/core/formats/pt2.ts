@@ -5,7 +5,7 @@ import type { ModelGraph } from '../graph/modelGraph';
 import { isObject } from './containers/json';
 import { looksLikeZip, openZip } from './containers/zip';
 import type { Format } from './format';
-import { nameFile } from './onnxReader';
+import { nameFile } from './onnx/onnxReader';
 import { programEntry, readExportArchive } from './pt2/exportArchive';
 import { parseExport, type ExportedGraph } from './pt2/exportSchema';
 import { translate, type Translated } from './pt2/translate';

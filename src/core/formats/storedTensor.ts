@@ -1,6 +1,6 @@
 import type { ByteSource } from '../graph/byteSource';
 import { bytesPerElement, elementCount, type DType, type Tensor } from '../graph/tensor';
-import { elementsOf } from './onnxTensors';
+import { elementsOf } from './onnx/onnxTensors';
 
 /** A tensor that lies row-major and little-endian at `offset`, read when asked for. */
 export function storedTensor(

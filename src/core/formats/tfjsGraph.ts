@@ -10,7 +10,7 @@ import { graphOfJson } from './tensorflow/graphDefJson';
 import { inlineFunctions } from './tensorflow/inlineFunctions';
 import { sinksOf } from './tensorflow/sinks';
 import { translate, type TfRecord } from './tensorflow/translate';
-import { saveTfjsGraph } from './tfjsGraphSave';
+import { saveTfjsGraph } from './tensorflow/tfjsGraphSave';
 
 /** A TensorFlow graph as the TensorFlow.js converter saves it: model.json with a GraphDef and a weights manifest, and weight shards. */
 export const tfjsGraph: Format = {

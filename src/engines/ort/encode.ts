@@ -4,8 +4,8 @@ import type { ModelGraph, Shape } from '../../core/graph/modelGraph';
 import { sliceGraph } from '../../core/graph/subgraph';
 import { elementCount, type DType } from '../../core/graph/tensor';
 import type { Chunks, PlainMessage } from '../../core/formats/containers/protobufWriter';
-import { encodeModel, nodeMessage, tensorMessage, typeOfTensor, valueInfoMessage } from '../../core/formats/onnxEncode';
-import { bytesOf } from '../../core/formats/onnxTensors';
+import { encodeModel, nodeMessage, tensorMessage, typeOfTensor, valueInfoMessage } from '../../core/formats/onnx/onnxEncode';
+import { bytesOf } from '../../core/formats/onnx/onnxTensors';
 
 /** A weight under the name by which the file refers to it. */
 export interface ExternalWeight {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { onnx } from '../../../src/core/formats/onnx';
-import { encodeModel, tensorMessage } from '../../../src/core/formats/onnxEncode';
+import { encodeModel, tensorMessage } from '../../../src/core/formats/onnx/onnxEncode';
 import type { PlainMessage } from '../../../src/core/formats/containers/protobufWriter';
 import { formatOf, openModel } from '../../../src/core/formats/registry';
 import { ParticlizeError } from '../../../src/core/graph/errors';

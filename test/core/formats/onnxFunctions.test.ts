@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { onnx } from '../../../src/core/formats/onnx';
-import { encodeModel } from '../../../src/core/formats/onnxEncode';
+import { encodeModel } from '../../../src/core/formats/onnx/onnxEncode';
 import type { Engine } from '../../../src/core/graph/engine';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { removalOf } from '../../../src/core/optimise/removal';

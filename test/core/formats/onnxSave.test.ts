@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { onnx } from '../../../src/core/formats/onnx';
-import { shapeBefore } from '../../../src/core/formats/onnxUnfold';
+import { shapeBefore } from '../../../src/core/formats/onnx/onnxUnfold';
 import { finishGraph } from '../../../src/core/graph/finishGraph';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { NdArray, Tensor } from '../../../src/core/graph/tensor';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { readDraft } from '../../../src/core/formats/onnxReader';
+import { readDraft } from '../../../src/core/formats/onnx/onnxReader';
 import { finishGraph } from '../../../src/core/graph/finishGraph';
 import { familyOf } from '../../../src/core/graph/ops/registry';
 import { elementCount, tensorOf } from '../../../src/core/graph/tensor';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { int, string } from '../../../src/core/graph/attributes';
 import type { Attribute } from '../../../src/core/graph/modelGraph';
-import { readDraft } from '../../../src/core/formats/onnxReader';
+import { readDraft } from '../../../src/core/formats/onnx/onnxReader';
 import { baseOpset, finishGraph } from '../../../src/core/graph/finishGraph';
 import { asFloat32 } from '../../../src/core/graph/numeric';
 import { familyOf } from '../../../src/core/graph/ops/registry';

@@ -3,8 +3,8 @@ import path from 'node:path';
 import zlib from 'node:zlib';
 import type { FileSet } from '../../../src/core/graph/byteSource';
 import { readProto } from '../../../src/core/formats/containers/protobuf';
-import { onnxTypes } from '../../../src/core/formats/onnxSchema';
-import { tensorOfProto } from '../../../src/core/formats/onnxTensors';
+import { onnxTypes } from '../../../src/core/formats/onnx/onnxSchema';
+import { tensorOfProto } from '../../../src/core/formats/onnx/onnxTensors';
 import type { Tensor } from '../../../src/core/graph/tensor';
 
 /** ONNX's own operator tests, packed in ../shared/models. */

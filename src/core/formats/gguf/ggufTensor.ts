@@ -3,7 +3,7 @@ import { ParticlizeError } from '../../graph/errors';
 import { elementCount, type DType, type Tensor } from '../../graph/tensor';
 import { swapBytes } from '../pytorch/torchStorage';
 import { storedTensor } from '../storedTensor';
-import { elementsOf } from '../onnxTensors';
+import { elementsOf } from '../onnx/onnxTensors';
 import type { GgufHeader, GgufTensorInfo } from './ggufHeader';
 import { quantisations } from './quantisations';
 

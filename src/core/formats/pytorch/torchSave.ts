@@ -4,7 +4,7 @@ import { writePickle } from '../containers/pickleWriter';
 import { itemsOf, PyGlobal, PyObject, PyPersistent, PyTuple, type PickleValue } from '../containers/pickleValue';
 import { copied, zipFile, type ZipPart } from '../containers/zipWriter';
 import type { SavedFile } from '../format';
-import { bytesOf } from '../onnxTensors';
+import { bytesOf } from '../onnx/onnxTensors';
 import type { TorchFile } from './torchFile';
 import { contiguousStrides, swapBytes, type TorchStorage, type TorchView } from './torchStorage';
 import { isLeftOut, storageId, type TorchTensor, type TorchTensors } from './torchTensors';

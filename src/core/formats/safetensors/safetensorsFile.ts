@@ -3,7 +3,7 @@ import { ParticlizeError, type Finding } from '../../graph/errors';
 import { bytesPerElement, elementCount, type DType, type Tensor } from '../../graph/tensor';
 import { isObject, type Json, type JsonObject } from '../containers/json';
 import { copied } from '../containers/zipWriter';
-import { bytesOf } from '../onnxTensors';
+import { bytesOf } from '../onnx/onnxTensors';
 import { shapeObjection, storedTensor } from '../storedTensor';
 
 export interface SafetensorsFile {

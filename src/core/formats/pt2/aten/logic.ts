@@ -1,6 +1,6 @@
 import { int } from '../../../graph/attributes';
 import type { DType } from '../../../graph/tensor';
-import { onnxDtypeCodes } from '../../onnxSchema';
+import { onnxDtypeCodes } from '../../onnx/onnxSchema';
 import { axisOf, same, type AtenCall, type AtenRule, type AtenRules } from '../atenCall';
 
 /** Comparisons, masks, tensors of one number, and changes of type. */

@@ -1,6 +1,6 @@
-import { ParticlizeError } from '../graph/errors';
-import { bytesPerElement, elementCount, type Tensor } from '../graph/tensor';
-import { Chunks } from './containers/protobufWriter';
+import { ParticlizeError } from '../../graph/errors';
+import { bytesPerElement, elementCount, type Tensor } from '../../graph/tensor';
+import { Chunks } from '../containers/protobufWriter';
 import { elementChunks } from './onnxEncode';
 import type { OnnxOrigin } from './onnxReader';
 import type { ExternalPlace } from './onnxTensors';

@@ -1,9 +1,9 @@
-import { intsOf, intOf } from '../graph/attributes';
-import { ParticlizeError } from '../graph/errors';
-import { lookUp } from '../graph/lookUp';
-import type { GraphNode } from '../graph/modelGraph';
-import { asFloat32, asNumbers, fromFloat32, isFloat } from '../graph/numeric';
-import { elementCount, type DType, type NdArray, type NumericArray, type StoredLayout, type Tensor } from '../graph/tensor';
+import { intsOf, intOf } from '../../graph/attributes';
+import { ParticlizeError } from '../../graph/errors';
+import { lookUp } from '../../graph/lookUp';
+import type { GraphNode } from '../../graph/modelGraph';
+import { asFloat32, asNumbers, fromFloat32, isFloat } from '../../graph/numeric';
+import { elementCount, type DType, type NdArray, type NumericArray, type StoredLayout, type Tensor } from '../../graph/tensor';
 import { dtypeOfCode } from './onnxSchema';
 
 /** A node whose result was taken for a weight, because it only rearranges weights. */

@@ -1,13 +1,13 @@
-import { readsOf } from '../graph/attributes';
-import type { ByteSource, FileSet } from '../graph/byteSource';
-import { ParticlizeError, type Finding } from '../graph/errors';
-import { baseOpset, finishGraph, inOrder, unique, type GraphDraft } from '../graph/finishGraph';
-import type { Attribute, Dim, GraphNode, ValueInfo } from '../graph/modelGraph';
-import { tensorOf, type DType, type NdArray, type Tensor } from '../graph/tensor';
+import { readsOf } from '../../graph/attributes';
+import type { ByteSource, FileSet } from '../../graph/byteSource';
+import { ParticlizeError, type Finding } from '../../graph/errors';
+import { baseOpset, finishGraph, inOrder, unique, type GraphDraft } from '../../graph/finishGraph';
+import type { Attribute, Dim, GraphNode, ValueInfo } from '../../graph/modelGraph';
+import { tensorOf, type DType, type NdArray, type Tensor } from '../../graph/tensor';
 import {
   messageOf, messagesOf, numberOf, readProto, recordsOf, textOf, textsOf, type ProtoMessage, type ProtoRecord,
-} from './containers/protobuf';
-import { patchMessage } from './containers/protobufWriter';
+} from '../containers/protobuf';
+import { patchMessage } from '../containers/protobufWriter';
 import { attributeOf } from './onnxAttributes';
 import { nodeMessage, tensorMessage } from './onnxEncode';
 import { foldNode, type FoldedNode } from './onnxFold';

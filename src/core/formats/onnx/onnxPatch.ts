@@ -1,8 +1,8 @@
-import type { ByteSource } from '../graph/byteSource';
-import type { Attribute, GraphNode, Shape } from '../graph/modelGraph';
-import type { DType, Tensor } from '../graph/tensor';
-import { messageOf, messagesOf, recordsOf, textOf, type ProtoMessage, type ProtoRecord } from './containers/protobuf';
-import { Chunks, encodeField, encodeMessage, patchMessage, type PlainMessage } from './containers/protobufWriter';
+import type { ByteSource } from '../../graph/byteSource';
+import type { Attribute, GraphNode, Shape } from '../../graph/modelGraph';
+import type { DType, Tensor } from '../../graph/tensor';
+import { messageOf, messagesOf, recordsOf, textOf, type ProtoMessage, type ProtoRecord } from '../containers/protobuf';
+import { Chunks, encodeField, encodeMessage, patchMessage, type PlainMessage } from '../containers/protobufWriter';
 import { attributeMessage, elementChunks, typeOfTensor, valueInfoMessage } from './onnxEncode';
 import { attributeTypes, onnxTypes } from './onnxSchema';
 import type { ExternalPlace } from './onnxTensors';

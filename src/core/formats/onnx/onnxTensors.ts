@@ -1,10 +1,10 @@
-import type { ByteSource } from '../graph/byteSource';
-import { ParticlizeError } from '../graph/errors';
-import { allocate } from '../graph/numeric';
-import { bytesPerElement, elementCount, type DType, type NdArray, type NumericArray, type Tensor } from '../graph/tensor';
+import type { ByteSource } from '../../graph/byteSource';
+import { ParticlizeError } from '../../graph/errors';
+import { allocate } from '../../graph/numeric';
+import { bytesPerElement, elementCount, type DType, type NdArray, type NumericArray, type Tensor } from '../../graph/tensor';
 import {
   eachVarint, messagesOf, numberOf, numbersOf, recordsOf, textOf, wire, wireOf, type ProtoMessage, type ProtoRecord,
-} from './containers/protobuf';
+} from '../containers/protobuf';
 import { dtypeOfCode, onnxTypes } from './onnxSchema';
 
 /** Where a tensor that is kept outside the model file lies; offsets in bytes. */

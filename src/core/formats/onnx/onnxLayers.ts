@@ -1,8 +1,8 @@
-import { readsOf } from '../graph/attributes';
-import { unique } from '../graph/finishGraph';
-import { lookUp } from '../graph/lookUp';
-import type { GraphNode, Layer } from '../graph/modelGraph';
-import { elementCount, type Tensor } from '../graph/tensor';
+import { readsOf } from '../../graph/attributes';
+import { unique } from '../../graph/finishGraph';
+import { lookUp } from '../../graph/lookUp';
+import type { GraphNode, Layer } from '../../graph/modelGraph';
+import { elementCount, type Tensor } from '../../graph/tensor';
 
 export interface LayersInput {
   /** In topological order. */

@@ -1,5 +1,5 @@
-import type { DType } from '../graph/tensor';
-import { protoTypes } from './containers/protobuf';
+import type { DType } from '../../graph/tensor';
+import { protoTypes } from '../containers/protobuf';
 
 /**
  * The messages of an ONNX file (https://github.com/onnx/onnx, IR specification): field numbers and types. Fields that

@@ -1,8 +1,8 @@
-import type { ByteSource } from '../graph/byteSource';
-import { ParticlizeError } from '../graph/errors';
-import type { Attribute } from '../graph/modelGraph';
-import { elementCount } from '../graph/tensor';
-import { messageOf, messagesOf, numberOf, numbersOf, recordsOf, textOf, textsOf, type ProtoMessage } from './containers/protobuf';
+import type { ByteSource } from '../../graph/byteSource';
+import { ParticlizeError } from '../../graph/errors';
+import type { Attribute } from '../../graph/modelGraph';
+import { elementCount } from '../../graph/tensor';
+import { messageOf, messagesOf, numberOf, numbersOf, recordsOf, textOf, textsOf, type ProtoMessage } from '../containers/protobuf';
 import { attributeTypes } from './onnxSchema';
 import { tensorOfProto } from './onnxTensors';
 

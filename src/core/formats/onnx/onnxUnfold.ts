@@ -1,6 +1,6 @@
-import { intsOf, intOf } from '../graph/attributes';
-import { asNumbers, int64Array } from '../graph/numeric';
-import { elementCount, tensorOf, type Tensor } from '../graph/tensor';
+import { intsOf, intOf } from '../../graph/attributes';
+import { asNumbers, int64Array } from '../../graph/numeric';
+import { elementCount, tensorOf, type Tensor } from '../../graph/tensor';
 import { castFloat, transposed, type FoldedNode } from './onnxFold';
 
 /**

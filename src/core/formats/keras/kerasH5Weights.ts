@@ -1,7 +1,7 @@
-import type { Tensor } from '../graph/tensor';
-import { datasetsIn, hdf5At, type Hdf5Attribute, type Hdf5Group } from './containers/hdf5';
-import type { Hdf5Dataset } from './containers/hdf5Dataset';
-import { endsWith, weightsByName, type KerasWeights } from './keras/namedWeights';
+import type { Tensor } from '../../graph/tensor';
+import { datasetsIn, hdf5At, type Hdf5Attribute, type Hdf5Group } from '../containers/hdf5';
+import type { Hdf5Dataset } from '../containers/hdf5Dataset';
+import { endsWith, weightsByName, type KerasWeights } from './namedWeights';
 
 /** Weights of a Keras file, found for its layers; tensors are called by their datasets' paths. */
 export interface KerasStore {

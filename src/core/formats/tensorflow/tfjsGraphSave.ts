@@ -1,10 +1,10 @@
-import { ParticlizeError } from '../graph/errors';
-import type { GraphNode, ModelGraph } from '../graph/modelGraph';
-import { asNumbers } from '../graph/numeric';
-import { isObject, type Json, type JsonObject } from './containers/json';
-import { writeTfjsGroup } from './containers/tfjsWeightWriter';
-import type { SavedFile } from './format';
-import type { TfjsGraphOrigin } from './tfjsGraph';
+import { ParticlizeError } from '../../graph/errors';
+import type { GraphNode, ModelGraph } from '../../graph/modelGraph';
+import { asNumbers } from '../../graph/numeric';
+import { isObject, type Json, type JsonObject } from '../containers/json';
+import { writeTfjsGroup } from '../containers/tfjsWeightWriter';
+import type { SavedFile } from '../format';
+import type { TfjsGraphOrigin } from '../tfjsGraph';
 
 /**
  * model.json and its shards for the changed graph: shapes of constants corrected, and a constant of its own for every

@@ -1,6 +1,6 @@
-import type { Attribute, GraphNode, Shape } from '../graph/modelGraph';
-import { bytesPerElement, elementCount, type DType, type NdArray, type Tensor } from '../graph/tensor';
-import { Chunks, encodeMessage, type PlainMessage } from './containers/protobufWriter';
+import type { Attribute, GraphNode, Shape } from '../../graph/modelGraph';
+import { bytesPerElement, elementCount, type DType, type NdArray, type Tensor } from '../../graph/tensor';
+import { Chunks, encodeMessage, type PlainMessage } from '../containers/protobufWriter';
 import { attributeTypes, onnxDtypeCodes, onnxTypes } from './onnxSchema';
 import { bytesOf } from './onnxTensors';
 

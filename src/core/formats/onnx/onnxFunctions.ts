@@ -1,7 +1,7 @@
-import type { ByteSource } from '../graph/byteSource';
-import { ParticlizeError } from '../graph/errors';
-import { messagesOf, numberOf, recordsOf, textOf, textsOf, type ProtoMessage, type ProtoRecord } from './containers/protobuf';
-import { Chunks, encodeField, encodeMessage, patchMessage } from './containers/protobufWriter';
+import type { ByteSource } from '../../graph/byteSource';
+import { ParticlizeError } from '../../graph/errors';
+import { messagesOf, numberOf, recordsOf, textOf, textsOf, type ProtoMessage, type ProtoRecord } from '../containers/protobuf';
+import { Chunks, encodeField, encodeMessage, patchMessage } from '../containers/protobufWriter';
 import { onnxTypes } from './onnxSchema';
 
 /**
