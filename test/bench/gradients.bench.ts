@@ -49,7 +49,7 @@ export const bench: Bench = {
   },
 };
 
-export async function trainingStep(): Promise<{ graph: ModelGraph; feeds: Map<string, NdArray>; forward: string; all: string[] }> {
+async function trainingStep(): Promise<{ graph: ModelGraph; feeds: Map<string, NdArray>; forward: string; all: string[] }> {
   const nodes: NodeSketch[] = [];
   const weights: Record<string, readonly number[]> = {};
   let [value, channels, side] = ['x', 3, 32];
