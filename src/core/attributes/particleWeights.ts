@@ -13,10 +13,18 @@ export interface SlicedWeight {
   particleOf(index: number): number;
 }
 
-/** Reads the weights in which a group's particles are slices (role 'weight'; biases and norms are left out). */
+/**
+ * Whether a slice counts among a particle's weights: a head's four projections do; biases, norms and the recurrent column
+ * by which a unit speaks to the others do not.
+ */
+export function isOwnWeight({ role }: WeightSlice): boolean {
+  return role === 'weight' || role === 'query' || role === 'key' || role === 'value' || role === 'output';
+}
+
+/** Reads the weights in which a group's particles are slices. */
 export async function* particleWeights(graph: ModelGraph, group: ParticleGroup): AsyncIterable<SlicedWeight> {
   for (const slice of group.slices) {
-    if (slice.role !== 'weight') continue;
+    if (!isOwnWeight(slice)) continue;
     const tensor = graph.tensors.get(slice.tensor);
     if (tensor) yield slicedWeight(asFloat32(await tensor.read()), tensor.shape, slice);
   }

@@ -3,7 +3,7 @@ import type { ModelGraph } from '../graph/modelGraph';
 import { elementCount } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 import type { AttributeFamily } from './attribute';
-import { forEachRun, particleWeights } from './particleWeights';
+import { forEachRun, isOwnWeight, particleWeights } from './particleWeights';
 import { DotKernel, tile } from './sums/dotKernel';
 
 /**
@@ -51,7 +51,7 @@ const turnMs = 100;
 
 /** Weights of one particle; not a whole number where particles have different ones. */
 function lengthOf(graph: ModelGraph, { slices, count }: ParticleGroup): number {
-  const weights = slices.flatMap(({ role, tensor }) => (role === 'weight' ? graph.tensors.get(tensor) ?? [] : []));
+  const weights = slices.flatMap((slice) => (isOwnWeight(slice) ? graph.tensors.get(slice.tensor) ?? [] : []));
   return weights.reduce((sum, { shape }) => sum + elementCount(shape), 0) / count;
 }
 

@@ -6,7 +6,7 @@ import type { WeightSlice } from '../graph/ops/operator';
 import type { Tensor } from '../graph/tensor';
 import type { ParticleTable } from '../particles/particleTable';
 import type { AttributeFamily } from './attribute';
-import { particleOf } from './particleWeights';
+import { isOwnWeight, particleOf } from './particleWeights';
 import { orderOf, type PieceSums } from './sums/sumPieces';
 import { cutIntoPieces, geometryOf, pieceElementCount, summableInFile, type WeightGeometry, type WeightPiece } from './sums/weightPieces';
 import { newOrders, summerInThread, type SumJob, type WeightSummer } from './sums/weightSummer';
@@ -64,7 +64,7 @@ function partsOf(graph: ModelGraph, table: ParticleTable): Part[] {
   for (const [group, { slices }] of table.groups.entries()) {
     for (const slice of slices) {
       const tensor = graph.tensors.get(slice.tensor);
-      if (slice.role !== 'weight' || !tensor) continue;
+      if (!isOwnWeight(slice) || !tensor) continue;
       const inFile = summableInFile(tensor);
       const { shape, axis } = inFile ? { shape: tensor.stored!.shape, axis: tensor.stored!.axes[slice.axis]! } : { shape: tensor.shape, axis: slice.axis };
       const weight: Weight = { group, tensor, slice, geometry: geometryOf(shape, axis), inFile };

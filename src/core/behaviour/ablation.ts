@@ -37,6 +37,12 @@ export const ablation: BehaviourFamily = {
   compute,
 };
 
+/** Why the particles of a group have no exact ablation, in the user's words; undefined when they have. */
+export function notAblatable(group: ParticleGroup): string | undefined {
+  // A unit's state also feeds its own gates at the next step: silencing what it gives to others is not all of it.
+  return group.kind === 'unit' ? 'what the model loses without one of its recurrent units cannot be measured yet' : undefined;
+}
+
 /** Bytes that the part behind the cut may take at once: beyond what caches hold, more does not run faster. */
 const suffixBytes = 8 * 2 ** 20;
 
@@ -44,7 +50,11 @@ async function compute(context: BehaviourContext): Promise<readonly Float32Array
   const { graph, table, data } = context;
   const model = await batchModel(graph);
   const sweep = new Sweep(context, model, objectiveFor(model.graph, data));
-  for (const group of chosenGroups(context)) await sweep.layer(group);
+  for (const group of chosenGroups(context)) {
+    const reason = notAblatable(group);
+    if (reason) context.report({ severity: 'info', place: group.layer, message: reason });
+    else await sweep.layer(group);
+  }
   return [sweep.loss, sweep.metric, sweep.output].map((values) => (values.length === table.rowCount ? values : table.emptyValues()));
 }
 
@@ -60,7 +70,7 @@ class Sweep {
   ) {
     const { table, data } = context;
     [this.loss, this.metric, this.output] = [table.emptyValues(), table.emptyValues(), table.emptyValues()];
-    this.total = data.count * chosenGroups(context).reduce((sum, group) => sum + group.count, 0);
+    this.total = data.count * chosenGroups(context).filter((group) => !notAblatable(group)).reduce((sum, group) => sum + group.count, 0);
   }
 
   async layer(group: ParticleGroup): Promise<void> {

@@ -1,4 +1,4 @@
-import { ablation } from '../behaviour/ablation';
+import { ablation, notAblatable } from '../behaviour/ablation';
 import type { BehaviourContext } from '../behaviour/behaviour';
 import { openMasked, type MaskedModel } from '../behaviour/masked';
 import { addBehaviour } from '../behaviour/registry';
@@ -51,7 +51,7 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
     const objective = objectiveFor(graph, data);
     const score = await masked.evaluate([]);
     const search = new Search(context, masked, score, maxDrop, objective.decisive);
-    const verdicts = removable(graph, table);
+    const verdicts = new Map([...removable(graph, table)].map(([layer, refusal]) => [layer, refusal ?? unmeasured(table.group(layer)!)]));
     const groups = table.groups.filter((group) => !verdicts.get(group.layer));
     const suggestions: Suggestion[] = [];
     for (const [done, group] of groups.entries()) {
@@ -74,11 +74,17 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
   }
 }
 
-/** Whether a column was computed on these samples, for every particle when `whole`. */
+/** What cannot be measured is not proposed. */
+function unmeasured(group: ParticleGroup): Refusal | undefined {
+  const reason = notAblatable(group);
+  return reason === undefined ? undefined : { layer: group.layer, reason };
+}
+
+/** Whether a column was computed on these samples, for every particle that can have a value when `whole`. */
 function isThere({ table, data }: BehaviourContext, name: string, whole: boolean): boolean {
   const column = table.column(name);
   if (!column || column.provenance.data !== data.title || column.provenance.samples !== data.count) return false;
-  return !whole || !column.values.some((value) => Number.isNaN(value));
+  return !whole || table.groups.every((group) => notAblatable(group) !== undefined || rowsOf(group).every((row) => !Number.isNaN(column.values[row]!)));
 }
 
 class Search {
