@@ -45,6 +45,7 @@ export async function encodeGraph(
   const part = sliceGraph(graph, feeds, fetches);
   const reads = new Set(part.nodes.flatMap(readsOf));
   const inputs = new Map(feeds.filter((name) => reads.has(name)).map((name) => [name, dtypeOf(graph, name)]));
+  const lists = new Set(part.nodes.flatMap(({ op, inputs: read }) => (op === 'Resize' ? read.slice(1) : [])));
   const outputs = [...new Set(fetches)].filter((name) => !feeds.includes(name) && !graph.tensors.has(name));
   const weights = [...part.tensors].filter(([name]) => reads.has(name));
   for (const [name, { dtype }] of weights) {
@@ -62,7 +63,7 @@ export async function encodeGraph(
       node: part.nodes.map(nodeMessage),
       initializer,
       input: [...inputs].map(([name, dtype], index) =>
-        valueInfoMessage(name, dtype, rankOf(graph, name), (axis) => `size${index}_${axis}`)),
+        valueInfoMessage(name, dtype, declaredShape(graph, name, lists.has(name)), (axis) => `size${index}_${axis}`)),
       output: outputs.map((name) => ({ name })),
     },
   });
@@ -88,10 +89,13 @@ export async function encodeGraph(
   return { bytes: await encode(initializer).whole(), external, inputs, outputs };
 }
 
-/** Axes of unknown sizes. */
-function rankOf(graph: ModelGraph, name: string): Shape | undefined {
+/**
+ * Axes of unknown sizes. What a Resize reads its sizes from keeps its length: ONNX Runtime takes a list of unknown length for
+ * an empty one and refuses the operator.
+ */
+function declaredShape(graph: ModelGraph, name: string, keepsLength: boolean): Shape | undefined {
   const info = graph.tensors.get(name) ?? graph.inputs.find((input) => input.name === name) ?? graph.values.get(name);
-  return info?.shape?.map(() => null);
+  return keepsLength ? info?.shape : info?.shape?.map(() => null);
 }
 
 function dtypeOf(graph: ModelGraph, name: string): DType {
