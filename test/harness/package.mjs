@@ -15,7 +15,7 @@ const allowed = [
   /^\[Content_Types\]\.xml$/,
   /^extension\.vsixmanifest$/,
   /^extension\/(package\.json|package\.nls(\.[\w-]+)?\.json|readme\.md|changelog\.md|license(\.txt|\.md)?)$/i,
-  /^extension\/dist\/(extension|cli|compute)\.js$/,
+  /^extension\/dist\/(extension|cli|compute|weightWorker)\.js$/,
   /^extension\/dist\/webview\/[\w-]+\.(js|css)$/,
   /^extension\/dist\/(ort-web|tfjs-wasm|tree-sitter|native|node_modules)\//,
   /^extension\/media\//,
