@@ -46,19 +46,15 @@ function bestSuggestion() {
   const args = [cli, 'suggest', model, '--data', recipe, '--json'];
   const result = spawnSync(process.execPath, args, { cwd: repoRoot, encoding: 'utf8', maxBuffer: 1 << 28 });
   if (result.status !== 0) throw new HarnessError(`No suggestion: ${result.stderr.trim()}`);
-  const best = JSON.parse(result.stdout).suggestions[0];
+  const { baseline, suggestions } = JSON.parse(result.stdout);
+  const best = suggestions[0];
   if (best === undefined) return 'Nothing to remove within the allowed drop.';
-  const particles = best.particles.length > 6 ? [...best.particles.slice(0, 6), '…'] : best.particles;
-  const predicted = Object.entries(best.predicted ?? {}).map(([name, value]) => `${name} ${shown(value)}`);
+  const count = (/** @type {number} */ number) => number.toLocaleString('en');
+  const change = (/** @type {'parameters' | 'macs'} */ name) => (baseline === undefined ? '' : `${count(baseline[name])} → `) + count(best.predicted[name]);
   return [
-    `Best suggestion (${best.id}): ${best.action} ${best.particles.length} particles: ${particles.join(', ')}`,
-    `  predicted: ${predicted.join(', ')}`,
+    `Best suggestion (${best.id}): remove ${best.particles.length} particles. ${best.evidence}`,
+    `  parameters ${change('parameters')}, multiply-accumulates ${change('macs')}`,
   ].join('\n');
-}
-
-/** @param {unknown} value */
-function shown(value) {
-  return typeof value === 'number' ? Number(value.toPrecision(4)).toString() : JSON.stringify(value);
 }
 
 /** The sample as the user's own to change: copied once, so that their changes and the repository both stay. */
