@@ -190,6 +190,7 @@ export const contributes = {
       },
     },
   },
+  jsonValidation: [{ fileMatch: '*.particlize.json', url: './media/recipe.schema.json' }],
   notebookRenderer: [
     {
       id: 'particlize.notebook',

@@ -36,6 +36,14 @@ describe('package.json says what src/host/contributions.ts says', () => {
     assert.deepEqual(missing, [], 'add these endings to modelExtensions in src/host/contributions.ts');
   });
 
+  it('gives recipes their schema, and it knows every key of the sample recipe', () => {
+    const [validation] = contributes.jsonValidation;
+    assert.equal(validation!.fileMatch, '*.particlize.json');
+    const schema = JSON.parse(read(validation!.url)) as { properties: Record<string, unknown> };
+    const recipe = JSON.parse(read('media/samples/digits/digits.particlize.json')) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(recipe).filter((key) => !(key in schema.properties)), []);
+  });
+
   it('names files that exist', () => {
     for (const file of JSON.stringify(contributes).match(/media\/[\w./-]+/g) ?? []) {
       assert.ok(fs.existsSync(path.join(root, file)), `${file} is missing`);

@@ -1,6 +1,7 @@
 import type { ModelGraph } from '../graph/modelGraph';
 import { asFloat32 } from '../graph/numeric';
 import type { WeightSlice } from '../graph/ops/operator';
+import { elementCount } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 
 /** A weight tensor laid out so that particle p's elements are `outer` runs of `inner` elements. */
@@ -34,9 +35,9 @@ export function slicedWeight(values: Float32Array, shape: readonly number[], sli
   const { axis } = slice;
   return {
     values,
-    outer: product(shape.slice(0, axis)),
+    outer: elementCount(shape.slice(0, axis)),
     size: shape[axis]!,
-    inner: product(shape.slice(axis + 1)),
+    inner: elementCount(shape.slice(axis + 1)),
     particleOf: (index) => particleOf(slice, index),
   };
 }
@@ -55,8 +56,4 @@ export function forEachRun(weight: SlicedWeight, visit: (particle: number, start
       visit(weight.particleOf(index), start, start + inner);
     }
   }
-}
-
-function product(sizes: readonly number[]): number {
-  return sizes.reduce((total, size) => total * size, 1);
 }
