@@ -42,7 +42,8 @@ describe('HDF5', () => {
       assertSums(await sumsOf(await openHdf5(memorySource(name, written))), wanted);
       const h5wasm = await import('h5wasm/node');
       const { FS } = await h5wasm.ready;
-      const onDisk = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-')), 'written.h5');
+      const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'particlize-'));
+      const onDisk = path.join(temporary, 'written.h5');
       FS.writeFile(onDisk, written);
       const file = new h5wasm.File(onDisk, 'r');
       const sums: Record<string, [readonly number[], number]> = {};
@@ -54,6 +55,7 @@ describe('HDF5', () => {
       }
       assert.equal(file.attrs['text']!.value, 'grüße');
       file.close();
+      fs.rmSync(temporary, { recursive: true });
       const { half: _half, ...rest } = wanted;
       assertSums(sums, rest);
     });
