@@ -19,7 +19,7 @@ describe('recipes', () => {
   it('the sample\'s, with defaults filled in', () => {
     const recipe = parseRecipe(fs.readFileSync(path.join(digits, 'digits.particlize.json'), 'utf8'), 'digits.particlize.json');
     assert.equal(recipe.title, 'digits');
-    assert.deepEqual(recipe.inputs['*'], { from: 'digits.images', scale: 0.0625, mean: [0], std: [1], layout: 'auto', shape: undefined, oneHot: undefined });
+    assert.deepEqual(recipe.inputs['*'], { from: 'digits.images', scale: 0.0625, mean: [0], std: [1], layout: 'auto', shape: undefined, oneHot: undefined, resize: undefined, channels: undefined, text: undefined });
     assert.deepEqual(recipe.split, { train: [0, 1437], test: [1437, 1797] });
   });
 
