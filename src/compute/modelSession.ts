@@ -2,6 +2,7 @@ import path from 'node:path';
 import { addAttributes, attributeColumns } from '../core/attributes/registry';
 import type { WeightSummer } from '../core/attributes/sums/weightSummer';
 import type { BehaviourContext } from '../core/behaviour/behaviour';
+import type { DetailInfo } from '../core/behaviour/details/detail';
 import { responseOf } from '../core/behaviour/forward';
 import { addBehaviour, behaviourColumns } from '../core/behaviour/registry';
 import type { LoadedDataset } from '../core/data/loadDataset';
@@ -27,10 +28,11 @@ import { applyPlan, take } from '../core/optimise/surgery';
 import { decompose } from '../core/particles/decompose';
 import type { ParticleGroup } from '../core/particles/particle';
 import type { Column, ParticleTable } from '../core/particles/particleTable';
+import { computeDetail, knownDetails } from './details';
 import { fileDigest } from './fileDigest';
 import { fileSetOf } from './files';
 import type {
-  ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, LayerSummary, ModelId, ModelSummary, PlanPreview,
+  ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, PlanPreview,
   RecipeMatch, SuggestRequest, SuggestResult,
 } from './protocol';
 import { findRecipes, loadRecipe } from './recipeFiles';
@@ -105,6 +107,18 @@ export class ModelSession {
     await addBehaviour({ ...context, layers: request.layers && new Set(request.layers) }, names && new Set(names));
     const wanted = new Set(names ?? behaviourColumns.map(({ name }) => name));
     return this.table.columns.filter(({ name }) => wanted.has(name)).map(columnData);
+  }
+
+  details(layer: string): readonly DetailInfo[] {
+    return knownDetails(this, this.group(layer));
+  }
+
+  detail(request: DetailRequest, task: ComputeTask): Promise<DetailResult> {
+    const { graph, table } = this;
+    return computeDetail(this.file, { graph, table, task }, this.group(request.layer), request, () => {
+      if (request.recipe !== undefined) return this.context(request.recipe, request, task);
+      throw new ParticlizeError({ cause: `${request.name} needs a recipe`, action: 'Choose one' });
+    });
   }
 
   async weights(layer: string, from: number, to: number): Promise<ArrayData> {

@@ -1,3 +1,5 @@
+import type { DetailInfo } from '../core/behaviour/details/detail';
+import type { DetailData } from '../core/behaviour/details/detailData';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import type { Finding, Task } from '../core/graph/errors';
 import type { Shape } from '../core/graph/modelGraph';
@@ -18,6 +20,10 @@ export interface ComputeMethods {
   columns: { params: { model: ModelId; names?: readonly string[] }; result: readonly ColumnData[] };
   /** Runs behaviour columns; `columns` events bring values as they come. */
   behaviour: { params: BehaviourRequest; result: readonly ColumnData[] };
+  /** What can be looked at closely in a layer and in its particles; costs nothing. */
+  details: { params: { model: ModelId; layer: string }; result: readonly DetailInfo[] };
+  /** Computes one of them. */
+  detail: { params: DetailRequest; result: DetailResult };
   /** Weight slices of particles [from, to) of a layer, one after another: [to - from, ...shape of one]. */
   weights: { params: { model: ModelId; layer: string; from: number; to: number }; result: ArrayData };
   /** What particles of a layer do on one sample: [count, ...spatial], plus the sample's picture and prediction. */
@@ -118,6 +124,26 @@ export interface BehaviourRequest {
   readonly layers?: readonly string[];
   readonly samples?: number;
   readonly seed?: number;
+}
+
+export interface DetailRequest {
+  readonly model: ModelId;
+  readonly name: string;
+  readonly layer: string;
+  /** Index in the layer, for details of one particle. */
+  readonly particle?: number;
+  /** Details of weights alone do without. */
+  readonly recipe?: string;
+  /** The sample to show, for details of one; the first one by default. */
+  readonly sample?: number;
+  readonly samples?: number;
+  readonly seed?: number;
+}
+
+export interface DetailResult {
+  readonly info: DetailInfo;
+  readonly data: DetailData;
+  readonly provenance: Provenance;
 }
 
 export interface ActivationData extends ArrayData {

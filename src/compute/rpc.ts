@@ -80,6 +80,8 @@ const activities: Readonly<Record<Method, string>> = {
   close: 'closing the model',
   columns: 'measuring the weights',
   behaviour: 'running the model',
+  details: 'looking for details',
+  detail: 'looking closely at a layer',
   weights: 'reading weights',
   activations: 'computing activations',
   suggest: 'looking for suggestions',

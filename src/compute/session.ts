@@ -41,12 +41,14 @@ export function createSessions(options: ComputeOptions): MethodTable {
       return null;
     },
     columns: ({ model, names }, task) => session(model).columns(names, task),
+    details: async ({ model, layer }) => session(model).details(layer),
     weights: ({ model, layer, from, to }) => session(model).weights(layer, from, to),
     activations: ({ model, recipe, layer, sample }, task) => session(model).activations(recipe, layer, sample, task),
     preview: ({ model, plan }) => session(model).preview(plan),
     recipes: ({ model }) => session(model).recipes(),
     // What runs the model many times takes turns, so that the memory budget holds for all of them together.
     behaviour: (params, task) => turn(task, () => session(params.model).behaviour(params, task)),
+    detail: (params, task) => turn(task, () => session(params.model).detail(params, task)),
     suggest: (params, task) => turn(task, () => session(params.model).suggest(params, task)),
     evaluate: ({ model, recipe, samples }, task) => turn(task, () => session(model).evaluate(recipe, samples, task)),
     apply: ({ model, plan, folder, name }, task) => turn(task, () => session(model).apply(plan, folder, name, task)),

@@ -24,5 +24,7 @@ export interface BehaviourFamily {
   readonly columns: readonly (ColumnInfo & { readonly exact: boolean })[];
   /** Left out, with a finding, when the data has no labels. */
   readonly needsLabels?: boolean;
+  /** Computed only when one of its columns is named: it takes long, or few want it. */
+  readonly onRequest?: boolean;
   compute(context: BehaviourContext): Promise<readonly Float32Array[]>;
 }

@@ -11,10 +11,10 @@ export const behaviourFamilies: readonly BehaviourFamily[] = [activationStatisti
 
 export const behaviourColumns = behaviourFamilies.flatMap((family) => family.columns);
 
-/** Adds the named columns (all when undefined) to the table. When only some layers are asked for, the others keep what they had. */
+/** Adds the named columns (all that are not only for who asks for them, when undefined) to the table. When only some layers are asked for, the others keep what they had. */
 export async function addBehaviour(context: BehaviourContext, names?: ReadonlySet<string>): Promise<void> {
   const { table, data, engine, layers } = context;
-  const wanted = behaviourFamilies.filter((family) => family.columns.some(({ name }) => !names || names.has(name)));
+  const wanted = behaviourFamilies.filter((family) => (names ? family.columns.some(({ name }) => names.has(name)) : !family.onRequest));
   for (const family of wanted) {
     throwIfCancelled(context.task);
     if (family.needsLabels && !(await data.labels(0, Math.min(1, data.count)))) {

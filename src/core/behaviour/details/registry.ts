@@ -1,0 +1,18 @@
+import type { ModelGraph } from '../../graph/modelGraph';
+import type { ParticleGroup } from '../../particles/particle';
+import type { ParticleTable } from '../../particles/particleTable';
+import type { Detail, DetailInfo } from './detail';
+import { activationHistogram } from './activationHistogram';
+
+/** Every result with many values; a new one is one file and one line here. */
+export const details: readonly Detail[] = [activationHistogram];
+
+/** Those that apply to a layer (and to its particles). */
+export function detailsFor(graph: ModelGraph, table: ParticleTable, group: ParticleGroup): readonly Detail[] {
+  return details.filter(({ kinds, applies }) => (!kinds || kinds.includes(group.kind)) && (!applies || applies(graph, group, table)));
+}
+
+/** What travels of a detail. */
+export function detailInfo({ name, title, meaning, of, needs, ofSample }: Detail): DetailInfo {
+  return { name, title, meaning, of, needs, ...(ofSample && { ofSample }) };
+}
