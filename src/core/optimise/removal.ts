@@ -1,7 +1,7 @@
 import type { ModelGraph } from '../graph/modelGraph';
 import type { ParticleGroup } from '../particles/particle';
 import type { ParticleTable } from '../particles/particleTable';
-import { coupledRemoval, layerOfValue, type AxisSets, type Block } from './coupling';
+import { coupledRemoval, layerOfValue, type AxisSets, type Block } from '../graph/coupling';
 import type { Refusal } from './plan';
 
 export interface ParticleRemoval {

@@ -6,7 +6,7 @@ import type { AxisRef, ResizeContext, ValueFacts } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import { tensorOf, type NdArray, type NumericArray, type Tensor } from '../graph/tensor';
 import type { ParticleTable } from '../particles/particleTable';
-import type { AxisSets } from './coupling';
+import type { AxisSets } from '../graph/coupling';
 import type { Plan, Refusal } from './plan';
 import { removalOf } from './removal';
 

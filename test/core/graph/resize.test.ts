@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { int, ints, string } from '../../../src/core/graph/attributes';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { NdArray } from '../../../src/core/graph/tensor';
-import { coupledRemoval } from '../../../src/core/optimise/coupling';
+import { coupledRemoval } from '../../../src/core/graph/coupling';
 import { removeAxes, take } from '../../../src/core/optimise/surgery';
 import { createEngine } from '../../../src/engines/registry';
 import { graphOf, int64, node, randomArray, relativeError, seededRandom, type NodeSketch } from '../support/graphs';

@@ -1,7 +1,7 @@
 import { intOf } from '../../../src/core/graph/attributes';
 import type { GraphNode, ModelGraph } from '../../../src/core/graph/modelGraph';
 import { tensorOf, type NdArray, type Tensor } from '../../../src/core/graph/tensor';
-import type { AxisSets } from '../../../src/core/optimise/coupling';
+import type { AxisSets } from '../../../src/core/graph/coupling';
 
 /**
  * The graph with every weight that reads a removed channel set to zero, and nothing else changed: the channels are still

@@ -42,6 +42,8 @@ export interface ShapeContext {
   facts(value: string): ValueFacts;
   /** Whether it is a tensor, or made of nothing but tensors. */
   isConstant(value: string): boolean;
+  /** Where sizes that the model leaves open have stand-ins: small integer contents made of those (see standIns.ts). */
+  contents?(value: string): readonly Dim[] | undefined;
 }
 
 export interface UpgradeContext {
@@ -71,6 +73,8 @@ export interface Relation {
   readonly outer?: number;
   readonly inner?: number;
   readonly offset?: number;
+  /** Size of `a` where it is no value's axis but one inside the operator (the groups of a grouped convolution). */
+  readonly size?: number;
 }
 
 export interface AxisRef {
@@ -91,8 +95,14 @@ export function isBarrier(relation: Relation): relation is Barrier {
 export interface ResizeContext extends ShapeContext {
   /** Facts after the removal, for values and tensors. */
   after(value: string): ValueFacts;
+  /** Sizes after the removal, with a stand-in for each that the model leaves open. */
+  sizes(value: string): Shape | undefined;
+  /** Small integer contents as the nodes in front make them now, with the same stand-ins. */
+  contents(value: string): readonly Dim[] | undefined;
   /** Replaces a constant input by new contents; returns its new name. */
   int64(hint: string, values: readonly number[]): string;
+  /** Adds a node in front of this one and returns the name of its output. */
+  node(op: string, inputs: readonly string[]): string;
   /** Indices that stay on an axis, or undefined when nothing was removed there. */
   kept(ref: AxisRef): readonly number[] | undefined;
 }

@@ -1,7 +1,7 @@
-import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
-import { isBarrier, type AxisRef, type Relation, type ShapeContext } from '../graph/ops/operator';
-import { familyOf } from '../graph/ops/registry';
-import { contextOf } from '../graph/inferShapes';
+import { indexOf, type GraphNode, type ModelGraph } from './modelGraph';
+import { isBarrier, type AxisRef, type Relation, type ShapeContext } from './ops/operator';
+import { familyOf } from './ops/registry';
+import { standInsOf } from './standIns';
 
 /**
  * What removing indices of some axes entails everywhere else: slices that go together because operators tie their axes
@@ -46,9 +46,13 @@ export class AxisSets {
   }
 }
 
-interface Tie {
-  readonly node: string;
-  readonly relation: Relation;
+/** One relation between two axes of a node's values and tensors. */
+export interface Tie {
+  readonly node: GraphNode;
+  readonly a: AxisRef;
+  readonly b: AxisRef;
+  readonly aKey: string;
+  readonly bKey: string;
   readonly outer: number;
   readonly inner: number;
   readonly offset: number;
@@ -56,19 +60,33 @@ interface Tie {
   readonly size: number | undefined;
 }
 
-interface CouplingGraph {
+/** Ties that cover the same part of one axis: a merged or split axis and those it is made of. Any one of them is enough. */
+export interface Cover {
+  readonly b: AxisRef;
+  readonly bKey: string;
+  readonly ties: readonly Tie[];
+  /** The one through which an index that none covers drags its block along. */
+  readonly chosen: Tie;
+}
+
+export interface CouplingGraph {
   readonly ties: ReadonlyMap<string, readonly Tie[]>;
+  readonly covers: ReadonlyMap<Tie, Cover>;
   readonly barriers: ReadonlyMap<string, string>;
   size(ref: AxisRef): number | undefined;
 }
 
 const couplings = new WeakMap<ModelGraph, CouplingGraph>();
 
-/** Follows a removal through the whole graph. Nothing is changed; `blocked` says whether it may be done. */
-export function coupledRemoval(graph: ModelGraph, start: Iterable<{ ref: AxisRef; indices: Iterable<number> }>): Removal {
+export function couplingOf(graph: ModelGraph): CouplingGraph {
   let coupling = couplings.get(graph);
   if (!coupling) couplings.set(graph, (coupling = buildCoupling(graph)));
-  const spread = new Spread(coupling);
+  return coupling;
+}
+
+/** Follows a removal through the whole graph. Nothing is changed; `blocked` says whether it may be done. */
+export function coupledRemoval(graph: ModelGraph, start: Iterable<{ ref: AxisRef; indices: Iterable<number> }>): Removal {
+  const spread = new Spread(couplingOf(graph));
   for (const { ref, indices } of start) spread.remove(ref, indices);
   spread.settle();
   return { removed: spread.removed, blocked: [...spread.blocked.values()] };
@@ -79,7 +97,7 @@ class Spread {
   readonly removed = new AxisSets();
   readonly blocked = new Map<string, Block>();
   private readonly queue: { ref: AxisRef; indices: number[] }[] = [];
-  private readonly touched = new Set<Tie>();
+  private readonly touched = new Set<Cover>();
 
   constructor(private readonly coupling: CouplingGraph) {}
 
@@ -89,7 +107,7 @@ class Spread {
     const reason = this.coupling.barriers.get(keyOf(ref));
     if (reason) this.block(ref, reason);
     const size = this.coupling.size(ref);
-    if (size !== undefined && this.removed.get(ref)!.size >= size) this.block(ref, 'nothing would be left of it');
+    if (size !== undefined && this.removed.get(ref)!.size >= size) this.block(ref, nothingLeft);
     this.queue.push({ ref, indices: added });
   }
 
@@ -104,37 +122,25 @@ class Spread {
 
   private follow(tie: Tie, from: AxisRef, indices: readonly number[]): void {
     if (tie.size === undefined) return this.block(from, 'the size of this axis is not known before the model runs');
-    this.touched.add(tie);
-    if (sameAxis(from, tie.relation.a)) this.remove(tie.relation.b, indices.flatMap((index) => image(tie, index)));
+    this.touched.add(this.coupling.covers.get(tie)!);
+    if (sameAxis(from, tie.a)) this.remove(tie.b, indices.flatMap((index) => image(tie, index)));
     // Backwards an index goes only when all that it became is gone: flattening [C, H, W] ties the flat axis to three axes,
     // and a removed channel must not drag every row of pixels along.
-    if (sameAxis(from, tie.relation.b)) {
+    if (sameAxis(from, tie.b)) {
       const gone = this.removed.get(from)!;
       const candidates = new Set(indices.map((index) => preimage(tie, index)).filter((index) => index >= 0));
-      this.remove(tie.relation.a, [...candidates].filter((index) => image(tie, index).every((target) => gone.has(target))));
+      this.remove(tie.a, [...candidates].filter((index) => image(tie, index).every((target) => gone.has(target))));
     }
   }
 
   /** A removed index that is only part of what some axis ties together drags that whole block along. */
   private completeBlocks(): void {
-    const groups = new Map<string, Tie[]>();
-    for (const tie of this.touched) {
-      // Axes of one value that a reshape folded into one share the work of covering it.
-      const key = `${tie.node}\0${tie.relation.a.value}\0${keyOf(tie.relation.b)}\0${tie.offset}`;
-      groups.set(key, [...(groups.get(key) ?? []), tie]);
-    }
-    for (const ties of groups.values()) {
-      const { b } = ties[0]!.relation;
+    for (const { b, ties, chosen } of this.touched) {
       const gone = this.removed.get(b);
       if (!gone) continue;
-      const covered = new Set<number>();
-      for (const tie of ties) for (const index of this.removed.get(tie.relation.a) ?? []) for (const target of image(tie, index)) covered.add(target);
-      const loose = [...gone].filter((index) => !covered.has(index) && preimage(ties[0]!, index) >= 0);
-      if (loose.length === 0) continue;
-      const cheapest = ties
-        .map((tie) => ({ tie, indices: [...new Set(loose.map((index) => preimage(tie, index)))] }))
-        .sort((one, two) => one.indices.length * one.tie.outer * one.tie.inner - two.indices.length * two.tie.outer * two.tie.inner)[0]!;
-      this.remove(cheapest.tie.relation.a, cheapest.indices);
+      const sets = ties.map((tie) => ({ tie, gone: this.removed.get(tie.a) }));
+      const loose = [...gone].filter((index) => preimage(chosen, index) >= 0 && !sets.some(({ tie, gone: own }) => own?.has(preimage(tie, index))));
+      if (loose.length) this.remove(chosen.a, new Set(loose.map((index) => preimage(chosen, index))));
     }
   }
 
@@ -144,11 +150,15 @@ class Spread {
   }
 }
 
+export const nothingLeft = 'nothing would be left of it';
+
 function buildCoupling(graph: ModelGraph): CouplingGraph {
-  const context = contextOf(graph);
+  const context = standInsOf(graph);
   const ties = new Map<string, Tie[]>();
+  const sets = new Map<string, Tie[]>();
   const barriers = new Map<string, string>();
-  const size = ({ value, axis }: AxisRef): number | undefined => context.facts(value).shape?.[axis] ?? undefined;
+  const inner = new Map<string, number>();
+  const size = (ref: AxisRef): number | undefined => inner.get(keyOf(ref)) ?? context.facts(ref.value).shape?.[ref.axis] ?? undefined;
   const forbid = (value: string, reason: string): void => {
     const rank = context.facts(value).shape?.length ?? 0;
     for (let axis = 0; axis < rank; axis++) barriers.set(keyOf({ value, axis }), reason);
@@ -166,20 +176,57 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
         barriers.set(keyOf(relation.a), relation.reason);
         continue;
       }
-      const { outer = 1, inner = 1, offset = 0 } = relation;
-      const tie: Tie = { node: node.name, relation, outer, inner, offset, size: size(relation.a) };
-      for (const ref of [relation.a, relation.b]) {
-        const list = ties.get(keyOf(ref));
+      if (relation.size !== undefined) inner.set(keyOf(relation.a), relation.size);
+      const { a, b, outer = 1, inner: block = 1, offset = 0 } = relation;
+      const tie: Tie = { node, a, b, aKey: keyOf(a), bKey: keyOf(b), outer, inner: block, offset, size: relation.size ?? size(a) };
+      for (const key of new Set([tie.aKey, tie.bKey])) {
+        const list = ties.get(key);
         if (list) list.push(tie);
-        else ties.set(keyOf(ref), [tie]);
+        else ties.set(key, [tie]);
       }
+      // Axes of one value that a reshape folded into one share the work of covering it.
+      const set = `${node.name}\0${a.value}\0${tie.bKey}\0${offset}`;
+      const list = sets.get(set);
+      if (list) list.push(tie);
+      else sets.set(set, [tie]);
     }
   }
   for (const input of graph.inputs) forbid(input.name, `it is the model's input ${input.name}`);
   // An output that other layers read on (models that show every layer) shrinks with them; removeAxes says so.
   const { consumers } = indexOf(graph);
   for (const output of graph.outputs) if (!consumers.has(output.name)) forbid(output.name, `it is the model's output ${output.name}`);
-  return { ties, barriers, size };
+  const fixed = fixedAxes({ ties, barriers, size }, [...sets.values()]);
+  const covers = new Map<Tie, Cover>();
+  for (const set of sets.values()) {
+    const cover: Cover = { b: set[0]!.b, bKey: set[0]!.bKey, ties: set, chosen: cheapest(set.filter(({ aKey }) => !fixed.has(aKey))) ?? cheapest(set)! };
+    for (const tie of set) covers.set(tie, cover);
+  }
+  return { ties, covers, barriers, size };
+}
+
+/** The tie whose block is smallest, so that least goes along. */
+function cheapest(ties: readonly Tie[]): Tie | undefined {
+  return [...ties].sort((one, two) => one.outer * one.inner - two.outer * two.inner)[0];
+}
+
+/** Axes of which no index can go, because each would reach a barrier. */
+function fixedAxes({ ties, barriers, size }: Pick<CouplingGraph, 'ties' | 'barriers' | 'size'>, sets: readonly (readonly Tie[])[]): ReadonlySet<string> {
+  const setsOf = new Map<Tie, readonly Tie[]>(sets.flatMap((set) => set.map((tie) => [tie, set] as const)));
+  const fixed = new Set(barriers.keys());
+  const open = [...fixed];
+  const fix = (key: string): void => {
+    if (fixed.has(key)) return;
+    fixed.add(key);
+    open.push(key);
+  };
+  for (let key = open.pop(); key !== undefined; key = open.pop()) {
+    for (const tie of ties.get(key) ?? []) {
+      if (tie.bKey === key) fix(tie.aKey);
+      const whole = tie.size !== undefined && tie.offset === 0 && tie.outer * tie.size * tie.inner === size(tie.b);
+      if (tie.aKey === key && whole && setsOf.get(tie)!.every((one) => fixed.has(one.aKey))) fix(tie.bKey);
+    }
+  }
+  return fixed;
 }
 
 /** Undefined without a rule, and where the rule cannot make sense of a damaged node: both are barriers. */
@@ -196,7 +243,8 @@ function producesConstant(graph: ModelGraph, node: GraphNode): boolean {
   return node.outputs.every((output) => graph.constants.has(output));
 }
 
-function image(tie: Tie, index: number): number[] {
+/** The indices of axis b that one of axis a became. */
+export function image(tie: Tie, index: number): number[] {
   const indices: number[] = [];
   for (let outer = 0; outer < tie.outer; outer++) {
     const start = tie.offset + (outer * tie.size! + index) * tie.inner;
@@ -206,7 +254,7 @@ function image(tie: Tie, index: number): number[] {
 }
 
 /** The index of axis a behind an index of axis b, or -1 when the tie does not reach it. */
-function preimage(tie: Tie, index: number): number {
+export function preimage(tie: Tie, index: number): number {
   const position = index - tie.offset;
   if (position < 0 || position >= tie.outer * tie.size! * tie.inner) return -1;
   return Math.floor(position / tie.inner) % tie.size!;
