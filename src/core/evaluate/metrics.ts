@@ -12,6 +12,14 @@ export interface Objective {
   readonly decisive: { readonly name: string; readonly higherIsBetter: boolean };
   /** Adds rows [from, to) of `outputs` (width numbers each) to `sums`; `targets` belong to rows 0.. of this call. */
   add(sums: Float64Array, outputs: Float32Array, width: number, from: number, to: number, targets: Targets): void;
+  /** The derivative of each row's loss by its outputs, into `into`, for rows 0.. of `outputs`. */
+  slope(into: Float32Array, outputs: Float32Array, width: number, targets: Targets): void;
+  /**
+   * A random direction for each row whose covariance is the second derivative of its loss by its outputs, into `into`; so the squared
+   * change along it is, in the mean, twice what curvature adds to the loss (Monte-Carlo Gauss-Newton: Martens 2020, New
+   * insights and perspectives on the natural gradient method). `random` gives numbers in [0, 1).
+   */
+  scatter(into: Float32Array, outputs: Float32Array, width: number, random: () => number): void;
   /** Number of sums. */
   readonly sums: number;
   finish(sums: Float64Array, samples: number): Score;
@@ -87,7 +95,8 @@ export async function targetsOf(data: Dataset, from: number, to: number): Promis
   return { classes: classesOf(labels, to - from) };
 }
 
-interface Ending {
+/** How an output ends: what it is trained and judged by is in front of a closing activation. */
+export interface Ending {
   readonly kind: 'softmax' | 'sigmoid' | 'none';
   /** The value in front of the closing activation. */
   readonly value: string;
@@ -126,6 +135,19 @@ function crossEntropy(ending: Ending, width: number | undefined): Objective {
         if (better < topK && !Number.isNaN(own)) sums[2]!++;
       }
     },
+    slope(into, outputs, width, { classes }) {
+      softmaxRows(into, outputs, width);
+      classes!.forEach((label, row) => into[row * width + label]!--);
+    },
+    scatter(into, outputs, width, random) {
+      softmaxRows(into, outputs, width);
+      for (let start = 0; start < into.length; start += width) {
+        let rest = random();
+        let drawn = 0;
+        while (drawn < width - 1 && (rest -= into[start + drawn]!) >= 0) drawn++;
+        into[start + drawn]!--;
+      }
+    },
     finish: (sums, samples) => ({
       loss: sums[0]! / samples,
       metrics: { accuracy: sums[1]! / samples, ...(withTop && { [`top${topK}`]: sums[2]! / samples }) },
@@ -152,6 +174,18 @@ function binary(ending: Ending): Objective {
         if (chosen === label) sums[1]!++;
       }
     },
+    slope(into, outputs, width, { classes }) {
+      for (let at = 0; at < into.length; at++) {
+        const label = classes![Math.floor(at / width)]!;
+        into[at] = (sigmoid(outputs[at]!) - Number(width === 1 ? label === 1 : label === at % width)) / width;
+      }
+    },
+    scatter(into, outputs, width, random) {
+      for (let at = 0; at < into.length; at++) {
+        const chance = sigmoid(outputs[at]!);
+        into[at] = Math.sqrt((chance * (1 - chance)) / width) * (random() < 0.5 ? -1 : 1);
+      }
+    },
     finish: (sums, samples) => ({ loss: sums[0]! / samples, metrics: { accuracy: sums[1]! / samples } }),
   };
 }
@@ -175,16 +209,35 @@ function squaredError(output: string): Objective {
         sums[1]! += distances / width;
       }
     },
+    slope(into, outputs, width, { values }) {
+      for (let at = 0; at < into.length; at++) into[at] = (2 * (outputs[at]! - values![at]!)) / width;
+    },
+    scatter(into, _, width, random) {
+      for (let at = 0; at < into.length; at++) into[at] = Math.sqrt(2 / width) * (random() < 0.5 ? -1 : 1);
+    },
     finish: (sums, samples) => ({
       loss: sums[0]! / samples, metrics: { rmse: Math.sqrt(sums[0]! / samples), mae: sums[1]! / samples },
     }),
   };
 }
 
+function sigmoid(value: number): number {
+  return 1 / (1 + Math.exp(-value));
+}
+
+function softmaxRows(into: Float32Array, outputs: Float32Array, width: number): void {
+  for (let start = 0; start < into.length; start += width) {
+    let [largest, total] = [-Infinity, 0];
+    for (let at = start; at < start + width; at++) if (outputs[at]! > largest) largest = outputs[at]!;
+    for (let at = start; at < start + width; at++) total += into[at] = Math.exp(outputs[at]! - largest);
+    for (let at = start; at < start + width; at++) into[at]! /= total;
+  }
+}
+
 const passing = new Set(['Identity', 'Dropout', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 
 /** Walks back from the output over operators that only rearrange, to a softmax or sigmoid if there is one. */
-function closingActivation(graph: ModelGraph, output: string): Ending {
+export function closingActivation(graph: ModelGraph, output: string): Ending {
   const { producer } = indexOf(graph);
   let node: GraphNode | undefined = producer.get(output);
   while (node && passing.has(node.op)) node = producer.get(node.inputs[0]!);

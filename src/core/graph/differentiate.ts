@@ -1,5 +1,5 @@
 import { readsOf } from './attributes';
-import { ParticlizeError } from './errors';
+import { ParticlizeError, type ErrorParts } from './errors';
 import { GraphOnGraph } from './graphBuilder';
 import { contextOf, inferShapes, type ShapeInference } from './inferShapes';
 import type { Attribute, Dim, GraphNode, ModelGraph, Shape, ValueInfo } from './modelGraph';
@@ -60,6 +60,13 @@ function requireFloat(graph: ModelGraph, name: string): void {
   if (!known) throw new ParticlizeError({ cause: `there is no gradient: the model has no value '${name}'` });
   if (known.dtype && !isFloat(known.dtype)) {
     throw new ParticlizeError({ place: name, cause: `there is no gradient: its elements are ${known.dtype}, not real numbers` });
+  }
+}
+
+/** An operator on the way has no gradient, so that nothing in front of it has one. */
+export class NoGradientError extends ParticlizeError {
+  constructor(readonly node: GraphNode, parts: ErrorParts, options?: { cause?: unknown }) {
+    super(parts, options);
   }
 }
 
@@ -156,12 +163,12 @@ class Tape implements GraphBuilder {
     const rule = familyOf(node);
     const title = node.domain ? `${node.domain}:${node.op}` : node.op;
     const place = `layer ${node.layer} (${title})`;
-    if (!rule?.gradient) throw new ParticlizeError({ place, cause: `there is no gradient rule for ${title}`, action: advice });
+    if (!rule?.gradient) throw new NoGradientError(node, { place, cause: `there is no gradient rule for ${title}`, action: advice });
     try {
       return rule.gradient(node, this.contextFor(node, outputs, active));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw new ParticlizeError({ place, cause: `there is no gradient of this: ${error.message}`, action: advice }, { cause: error });
+      throw new NoGradientError(node, { place, cause: `there is no gradient of this: ${error.message}`, action: advice }, { cause: error });
     }
   }
 

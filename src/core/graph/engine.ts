@@ -19,6 +19,10 @@ export interface Engine {
 export interface Program {
   readonly feeds: readonly string[];
   readonly fetches: readonly string[];
-  run(feeds: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>>;
+  /**
+   * `into`: float32 arrays of the right size where results may be written, which saves copies; an engine may ignore it, and
+   * only what is returned counts. None of them may be fed to the same run.
+   */
+  run(feeds: ReadonlyMap<string, NdArray>, into?: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>>;
   dispose(): Promise<void>;
 }

@@ -124,14 +124,14 @@ class OrtProgram implements Program {
     return this.wiring.fetches;
   }
 
-  async run(feeds: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>> {
+  async run(feeds: ReadonlyMap<string, NdArray>, into?: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>> {
     if (this.disposed) throw new Error('the program has been disposed of');
     const { inputs, outputs, constants, fetches, halves } = this.wiring;
     const given: Record<string, OrtTensor> = Object.create(null) as Record<string, OrtTensor>;
     for (const [name, dtype] of inputs) given[name] = toOrt(this.ort.Tensor, name, fed(feeds, name), dtype);
     this.running++;
     try {
-      const made = this.session && (await this.session.run(given, outputs, runOptions));
+      const made = this.session && (await this.session.run(given, this.places(into), runOptions));
       const results = new Map<string, NdArray>();
       for (const name of fetches) {
         const value = made && Object.hasOwn(made, name) ? fromOrt(name, made[name] as never) : undefined;
@@ -146,6 +146,18 @@ class OrtProgram implements Program {
       this.running--;
       if (this.disposed && this.running === 0) await this.release();
     }
+  }
+
+  /** The native runtime writes where it is told; the web one would copy there. */
+  private places(into: ReadonlyMap<string, NdArray> | undefined): readonly string[] | Record<string, OrtTensor | null> {
+    const { outputs, halves } = this.wiring;
+    if (!into?.size || this.engine.id !== 'ort-native') return outputs;
+    const places = Object.create(null) as Record<string, OrtTensor | null>;
+    for (const name of outputs) {
+      const array = halves.has(name) ? undefined : into.get(name);
+      places[name] = array ? toOrt(this.ort.Tensor, name, array, array.dtype) : null;
+    }
+    return places;
   }
 
   /** Frees the session's memory, after what is running has ended. */

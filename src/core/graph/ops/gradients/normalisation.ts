@@ -19,11 +19,7 @@ export function batchNormGradient(node: GraphNode, context: GradientContext): Gr
   const perChannel = (value: string): string => (rank === 2 ? value : m.reshape(value, [-1, ...new Array<number>(rank - 2).fill(1)]));
   const ofBias = context.needs(2) ? m.sum(dy, others, false) : undefined;
   if (intOf(node, 'training_mode', 0) === 1) {
-    const normal = normalised(m, x, others, epsilon);
-    return [
-      context.needs(0) ? normalisedGradient(m, m.mul(dy, perChannel(scale)), normal, others) : undefined,
-      context.needs(1) ? m.sum(m.mul(dy, normal.value), others, false) : undefined, ofBias,
-    ];
+    return ofBatchStatistics(m, { x, dy, scale: perChannel(scale), others, epsilon }, context, ofBias);
   }
   const inverse = m.op('Reciprocal', [m.op('Sqrt', [m.plus(variance, epsilon)])]); // [C]
   const factor = m.mul(scale, inverse);
@@ -37,6 +33,26 @@ export function batchNormGradient(node: GraphNode, context: GradientContext): Gr
     context.needs(3) ? m.neg(m.mul(ofBias ?? m.sum(dy, others, false), factor)) : undefined,
     context.needs(4) ? m.scale(m.mul(centred, m.mul(factor, m.square(inverse))), -0.5) : undefined,
   ];
+}
+
+/**
+ * With the statistics of the batch (Ioffe and Szegedy, "Batch Normalization", 2015, section 3), sorted so that few operators
+ * go over whole arrays: dx = dy a - (x - mean) b - c, where a, b and c are a number a channel.
+ */
+function ofBatchStatistics(
+  m: Maths, { x, dy, scale, others, epsilon }: { x: string; dy: string; scale: string; others: readonly number[]; epsilon: number },
+  context: GradientContext, ofBias: string | undefined,
+): Gradients {
+  const centred = m.sub(x, m.mean(x, others));
+  const inverse = m.op('Reciprocal', [m.op('Sqrt', [m.plus(m.mean(m.square(centred), others), epsilon)])]); // [1, C, 1, ...]
+  const along = m.sum(m.mul(dy, centred), others);
+  const ofScale = context.needs(1) ? m.reshape(m.mul(along, inverse), [-1]) : undefined;
+  if (!context.needs(0)) return [undefined, ofScale, ofBias];
+  const count = m.div(m.castLike(m.op('Size', [x]), x), m.castLike(m.op('Size', [inverse]), x));
+  const a = m.mul(scale, inverse);
+  const b = m.mul(a, m.div(m.mul(m.square(inverse), along), count));
+  const c = m.mul(a, m.mean(dy, others));
+  return [m.sub(m.sub(m.mul(dy, a), c), m.mul(centred, b)), ofScale, ofBias];
 }
 
 /** Layer, instance, group and root-mean-square normalisation, and the older kinds. */
