@@ -1,12 +1,14 @@
 import { ParticlizeError } from '../graph/errors';
-import { finishGraph } from '../graph/finishGraph';
+import { finishGraph, unique } from '../graph/finishGraph';
 import { contextOf } from '../graph/inferShapes';
-import { indexOf, type GraphNode, type ModelGraph, type Shape } from '../graph/modelGraph';
+import { indexOf, type Dim, type GraphNode, type ModelGraph, type Shape } from '../graph/modelGraph';
 import type { AxisRef, ResizeContext, ValueFacts } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
+import { standInsOf } from '../graph/standIns';
 import { tensorOf, type NdArray, type NumericArray, type Tensor } from '../graph/tensor';
 import type { ParticleTable } from '../particles/particleTable';
 import type { AxisSets } from '../graph/coupling';
+import { couplingGroups } from './groups';
 import type { Plan, Refusal } from './plan';
 import { removalOf } from './removal';
 
@@ -17,7 +19,8 @@ export interface Operated {
 
 /**
  * Carries out a plan: a new graph whose weights really are smaller. Rejects with a ParticlizeError when the plan names a
- * particle that the model does not have; what may not be removed is refused with its reason and left as it was.
+ * particle that the model does not have; what may not be removed is refused with its reason and left as it was. A plan has
+ * to name all particles that go together (`closeOver` completes it), so that nobody loses what the plan did not say.
  */
 export async function applyPlan(graph: ModelGraph, table: ParticleTable, plan: Plan): Promise<Operated> {
   const rows = new Set<number>();
@@ -26,25 +29,35 @@ export async function applyPlan(graph: ModelGraph, table: ParticleTable, plan: P
     if (row === undefined) throw new ParticlizeError({ file: plan.model.file, place: id, cause: 'the model has no such particle' });
     rows.add(row);
   }
-  const whole = removalOf(graph, table, rows);
-  if (whole.refusals.length === 0) return { graph: await removeAxes(graph, whole.removed), refusals: [] };
-
-  // Keep what can be done: layer by layer, leaving out the refused ones.
-  const refusals: Refusal[] = [];
+  const refusals = new Map<string, string>();
   const allowed = new Set(rows);
-  for (const group of table.groups) {
-    const own = [...rows].filter((row) => table.groupOf(row) === group);
-    if (own.length === 0) continue;
-    const refusal = removalOf(graph, table, new Set(own)).refusals[0];
-    if (!refusal) continue;
-    refusals.push(refusal);
-    for (const row of own) allowed.delete(row);
+  const leaveOut = (row: number, reason: string): void => {
+    const { layer } = table.groupOf(row);
+    if (!refusals.has(layer)) refusals.set(layer, reason);
+    allowed.delete(row);
+  };
+  const whole = removalOf(graph, table, rows);
+  if (whole.refusals.length || whole.alsoRows.length) {
+    const coupling = couplingGroups(graph, table);
+    for (const row of rows) {
+      const bundle = coupling.bundleOf(row);
+      const missing = bundle.rows.find((other) => !rows.has(other));
+      if (bundle.stays !== undefined) leaveOut(row, bundle.stays);
+      else if (missing !== undefined) leaveOut(row, `${coupling.groupOf(row).reason}, so that the plan has to name ${table.id(missing)} too`);
+    }
+    // What is left may still empty a layer as a whole.
+    for (const group of coupling.groups) {
+      const own = [...allowed].filter((row) => coupling.groupOf(row) === group);
+      const { refusals: more, alsoRows } = removalOf(graph, table, new Set(own));
+      const reason = more[0]?.reason ?? (alsoRows.length ? `${group.reason}, so that ${table.id(alsoRows[0]!)} would have to go too` : undefined);
+      if (reason !== undefined) for (const row of own) leaveOut(row, reason);
+    }
   }
-  if (refusals.length === 0) return { graph, refusals: whole.refusals };
-  if (allowed.size === 0) return { graph, refusals };
+  const list = [...refusals].map(([layer, reason]) => ({ layer, reason }));
+  if (allowed.size === 0) return { graph, refusals: list };
   const rest = removalOf(graph, table, allowed);
-  if (rest.refusals.length > 0) return { graph, refusals: [...refusals, ...rest.refusals] };
-  return { graph: await removeAxes(graph, rest.removed), refusals };
+  if (rest.refusals.length > 0) return { graph, refusals: [...list, ...rest.refusals] };
+  return { graph: await removeAxes(graph, rest.removed), refusals: list };
 }
 
 /** Takes the given indices out of every tensor axis and brings the operators' attributes into line. */
@@ -60,16 +73,38 @@ export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<
     let name = hint;
     for (let number = 1; tensors.has(name) || graph.values.has(name); number++) name = `${hint}_${number}`;
     tensors.set(name, tensorOf(name, { dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values, BigInt) }));
+    now.addTensor(name, values);
     return name;
   };
-  const resize: ResizeContext = {
+  const standIns = standInsOf(graph);
+  const now = standIns.again(tensors, contentsAfter(graph, kept));
+  const taken = new Set([...graph.nodes.map(({ name }) => name), ...graph.values.keys()]);
+  const nodes: GraphNode[] = [];
+  const add = (node: GraphNode): void => {
+    nodes.push(node);
+    now.add(node);
+  };
+  const added = new Map<string, string[]>();
+  const resizeFor = ({ layer }: GraphNode): ResizeContext => ({
     ...context,
     facts: (value) => context.facts(value),
     after: (value) => shrunk(context.facts(value), kept.get(value)),
-    kept: ({ value, axis }: AxisRef) => kept.get(value)?.get(axis),
+    sizes: (value) => shrunk(standIns.facts(value), kept.get(value)).shape,
+    contents: (value) => now.facts(value).constant,
+    kept: ({ value, axis }: AxisRef) => (context.facts(value).shape?.[axis] == null ? undefined : kept.get(value)?.get(axis)),
     int64: fresh,
-  };
-  const nodes = graph.nodes.map((node) => (touches(node, kept) ? (familyOf(node)?.resize?.(node, resize) ?? node) : node));
+    node(op, inputs) {
+      const name = unique(`${layer}/${op}`, taken);
+      added.set(layer, [...(added.get(layer) ?? []), name]);
+      add({ name, op, domain: '', inputs, outputs: [name], attributes: {}, layer });
+      return name;
+    },
+  });
+  for (const node of graph.nodes) {
+    // Where a target is computed from sizes, it may have changed without any of the operator's values doing so.
+    const changed = touches(node, kept) || node.inputs.some((input) => !sameContents(now.facts(input).constant, standIns.contents(input)));
+    add(changed ? familyOf(node)?.resize?.(node, resizeFor(node)) ?? node : node);
+  }
   const used = new Set(nodes.flatMap((node) => node.inputs));
   for (const name of tensors.keys()) if (!used.has(name) && isUsed(graph, name)) tensors.delete(name);
   return finishGraph({
@@ -81,7 +116,7 @@ export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<
     outputs: graph.outputs,
     nodes,
     tensors,
-    layers: graph.layers.map(({ outputShape: _stale, ...layer }) => layer),
+    layers: graph.layers.map(({ outputShape: _stale, ...layer }) => ({ ...layer, nodes: [...(added.get(layer.name) ?? []), ...layer.nodes] })),
     // What no rule can infer (results of opaque operators) is as it was: nothing is removed across those.
     declared: new Map([...graph.values].filter(([name]) => !kept.has(name))),
     findings: graph.outputs.filter(({ name }) => kept.has(name) && indexOf(graph).consumers.has(name)).map(({ name }) => ({
@@ -128,7 +163,7 @@ export function take(array: NdArray, axis: number, indices: readonly number[]): 
 type KeptAxes = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
 function keptIndices(graph: ModelGraph, removed: AxisSets): KeptAxes {
-  const context = contextOf(graph);
+  const context = standInsOf(graph);
   const byValue = new Map<string, Map<number, readonly number[]>>();
   for (const { ref, indices } of removed) {
     const size = context.facts(ref.value).shape?.[ref.axis];
@@ -142,8 +177,22 @@ function keptIndices(graph: ModelGraph, removed: AxisSets): KeptAxes {
 
 function shrunk(facts: ValueFacts, axes: ReadonlyMap<number, readonly number[]> | undefined): ValueFacts {
   if (!axes || !facts.shape) return facts;
-  const shape: Shape = facts.shape.map((size, axis) => axes.get(axis)?.length ?? size);
+  const shape: Shape = facts.shape.map((size, axis) => (size === null ? null : axes.get(axis)?.length ?? size));
   return { ...facts, shape };
+}
+
+/** Contents of the constants that stay as they are, and of vectors that lose some. */
+function contentsAfter(graph: ModelGraph, kept: KeptAxes): ReadonlyMap<string, readonly Dim[]> {
+  return new Map([...graph.constants].filter(([name]) => graph.tensors.has(name)).flatMap(([name, contents]) => {
+    const axes = kept.get(name);
+    if (!axes) return [[name, contents] as const];
+    const indices = graph.tensors.get(name)!.shape.length === 1 ? axes.get(0) : undefined;
+    return indices ? [[name, indices.map((index) => contents[index] ?? null)] as const] : [];
+  }));
+}
+
+function sameContents(one: readonly Dim[] | undefined, two: readonly Dim[] | undefined): boolean {
+  return one === two || (one !== undefined && two !== undefined && one.length === two.length && one.every((entry, index) => entry === two[index]));
 }
 
 function touches(node: GraphNode, values: ReadonlyMap<string, unknown>): boolean {

@@ -19,7 +19,7 @@ const particles: Readonly<Record<string, readonly string[]>> = {
   gruBoth: ['rnn/unit 5', 'head/neuron 2 stays'],
   rnn: ['rnn/unit 5 stays', 'rnn/RNN_1/unit 5 stays', 'head/neuron 2 stays'],
   twoKinds: ['embedding/factor 4', 'lstm/unit 5', 'gru/unit 6', 'head/neuron 3 stays'],
-  multihead: ['attention/head 3 stays', 'attention.out_proj/neuron 12 stays', 'first/neuron 20', 'second/neuron 12 stays'],
+  multihead: ['attention/head 3', 'attention.out_proj/neuron 12 stays', 'first/neuron 20', 'second/neuron 12 stays'],
   sdpa: ['MatMul_1/head 4', 'out/neuron 16 stays'],
   sdpaFusedCausal: ['qkv/head 4', 'out/neuron 16 stays'],
   written: ['MatMul_1/head 4', 'out/neuron 16 stays'],

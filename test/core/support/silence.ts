@@ -17,7 +17,7 @@ export async function silence(graph: ModelGraph, removed: AxisSets): Promise<Mod
     const [, , states = ''] = node.inputs;
     const own = /^(LSTM|GRU|RNN)$/.test(node.op) ? removed.get({ value: states, axis: 2 }) : undefined;
     if (own) tensors.set(states, tensorOf(states, zeroed(await tensors.get(states)!.read(), 2, own)));
-    if (axis !== undefined && indices) tensors.set(weight, tensorOf(weight, zeroed(await tensors.get(weight)!.read(), axis, indices)));
+    if (axis !== undefined && indices && tensors.has(weight)) tensors.set(weight, tensorOf(weight, zeroed(await tensors.get(weight)!.read(), axis, indices)));
   }
   return { ...graph, tensors };
 }

@@ -2,7 +2,7 @@ import { intOf, intsOf, withAttributes } from '../attributes';
 import type { Dim, GraphNode, Shape } from '../modelGraph';
 import { barrier, barriers, firstInput, firstOutput, normalAxis, plain, product, range, unknownShapes } from './axes';
 import { reshapeGradient } from './gradients/movement';
-import type { OperatorFamily, Relation, ShapeContext } from './operator';
+import type { AxisRef, OperatorFamily, Relation, ResizeContext, ShapeContext } from './operator';
 
 /** Reshape, Flatten, Squeeze and Unsqueeze: the same elements in the same order under another shape. */
 export const reshape: OperatorFamily = {
@@ -35,17 +35,15 @@ export const reshape: OperatorFamily = {
 
   resize(node, context) {
     if (node.op !== 'Reshape') return node;
-    const y = firstOutput(node);
-    const before = context.facts(y).shape;
-    const after = context.after(y).shape;
-    const target = context.facts(node.inputs[1] ?? '').constant;
-    if (!before || !after || !target) return node;
-    const shrunk = range(0, before.length).filter((axis) => before[axis] !== after[axis] && literal(target, axis));
-    if (!shrunk.length) return node;
-    const next = rewritten(node, context);
-    if (!next) return node;
-    for (const axis of shrunk) next[axis] = after[axis]!;
-    return { ...node, inputs: [firstInput(node), context.int64('shape', next)] };
+    const target = node.inputs[1] ?? '';
+    const wanted = context.sizes(firstOutput(node));
+    const now = context.contents(target);
+    // What is open (-1) or copied (0) follows by itself.
+    const wrong = (entry: Dim, axis: number): boolean => typeof entry === 'number' && entry > 0 && wanted?.[axis] != null && entry !== wanted[axis];
+    if (!wanted || !now || !now.some(wrong)) return node;
+    const literal = literalTarget(node, context, now, wanted);
+    const next = literal ? context.int64('shape', literal) : scaled(context, target, now, now.map((entry, axis) => (wrong(entry, axis) ? wanted[axis]! : entry)));
+    return { ...node, inputs: [firstInput(node), next] };
   },
 
   gradient: reshapeGradient,
@@ -172,58 +170,108 @@ function runsOf(before: Shape, from: readonly number[], after: Shape, to: readon
   return runs;
 }
 
+/**
+ * Both sides of a run cut at the same places: [batch, 12] and [batch * 3, 4] are both made of batch, 3 and 4. Each of these
+ * factors is tied to the axes that hold it, by the axis that it is alone on, or else as an axis inside the operator.
+ */
 function runRelations(run: Run, x: string, before: Shape, y: string, after: Shape): Relation[] {
   const { from, to, exact } = run;
-  if (!exact || (from.length > 1 && to.length > 1)) {
+  const left = { value: x, axes: from, sizes: from.map((axis) => before[axis]!) };
+  const right = { value: y, axes: to, sizes: to.map((axis) => after[axis]!) };
+  const factors = exact ? commonFactors(left.sizes, right.sizes) : undefined;
+  if (!factors) {
     const reason = 'reshaping mixes this axis with others';
     return [...barriers(x, from, reason), ...barriers(y, to, reason)];
   }
-  if (from.length === 1 && to.length === 1) return [plain(x, from[0]!, y, to[0]!)];
-  const merging = from.length > 1;
-  const many = merging ? { value: x, shape: before, axes: from } : { value: y, shape: after, axes: to };
-  const one = merging ? { value: y, axis: to[0]! } : { value: x, axis: from[0]! };
-  const sizes = many.axes.map((axis) => many.shape[axis]!);
-  return many.axes.map((axis, index) => ({
-    a: { value: many.value, axis }, b: one,
-    outer: product(sizes.slice(0, index))!, inner: product(sizes.slice(index + 1))!,
-  }));
+  const places = [left, right].map((side) => placesOf(side, factors));
+  // One factor that shares its axis on both sides makes them all axes inside: together they cover each axis once.
+  const crossed = factors.some((_, index) => !places[0]![index]!.alone && !places[1]![index]!.alone);
+  return factors.flatMap((size, index): Relation[] => {
+    const [own, other] = [places[0]![index]!, places[1]![index]!];
+    const tie = (one: Place, two: Place): Relation => ({ a: one.ref, b: two.ref, ...(two.outer > 1 && { outer: two.outer }), ...(two.inner > 1 && { inner: two.inner }) });
+    if (!crossed) return [own.alone ? tie(own, other) : tie(other, own)];
+    const inside: Place = { ref: { value: `${y}\0inside`, axis: to[0]! * 64 + index }, alone: true, outer: 1, inner: 1 };
+    return [own, other].map((place) => ({ ...tie(inside, place), size }));
+  });
 }
 
-/** Axes whose size is written into a target that cannot be rewritten as a constant. */
+/** Sizes whose products are the sizes of both sides, one behind the other; undefined when one side cuts through the other's. */
+function commonFactors(left: readonly number[], right: readonly number[]): readonly number[] | undefined {
+  const ends = (sizes: readonly number[]): number[] => sizes.map((_, index) => sizes.slice(0, index + 1).reduce((all, size) => all * size, 1));
+  const cuts = [...new Set([...ends(left), ...ends(right)])].sort((one, two) => one - two);
+  const factors = cuts.map((cut, index) => cut / (cuts[index - 1] ?? 1));
+  return factors.every(Number.isInteger) ? factors : undefined;
+}
+
+/** Where a factor lies: on which axis, and how often and how far apart its indices come there. */
+interface Place {
+  readonly ref: AxisRef;
+  /** Nothing else is on this axis. */
+  readonly alone: boolean;
+  readonly outer: number;
+  readonly inner: number;
+}
+
+function placesOf({ value, axes, sizes }: { readonly value: string; readonly axes: readonly number[]; readonly sizes: readonly number[] }, factors: readonly number[]): Place[] {
+  const places: Place[] = [];
+  let next = 0;
+  sizes.forEach((size, index) => {
+    for (let outer = 1; outer < size; next++) {
+      const factor = factors[next]!;
+      const inner = size / outer / factor;
+      places.push({ ref: { value, axis: axes[index]! }, alone: factor === size, outer, inner });
+      outer *= factor;
+    }
+  });
+  return places;
+}
+
+/** Axes of which nobody can say how large they will be, and so what the target must become. */
 function fixedTargets(node: GraphNode, context: ShapeContext): Relation[] {
-  if (node.op !== 'Reshape' || rewritten(node, context)) return [];
+  if (node.op !== 'Reshape') return [];
   const y = firstOutput(node);
-  const target = context.facts(node.inputs[1] ?? '').constant;
+  const target = context.contents?.(node.inputs[1] ?? '') ?? context.facts(node.inputs[1] ?? '').constant;
   const rank = context.facts(y).shape?.length ?? 0;
+  // One open entry can be left to the operator (-1); what it copies (0) is as it is.
+  if (target && target.filter((entry) => entry === null || entry === -1).length <= 1) return [];
   return range(0, rank)
-    .filter((axis) => !target || literal(target, axis))
+    .filter((axis) => !target || (target[axis] ?? 0) > 0)
     .map((axis) => barrier(y, axis, 'its size is part of a shape that is computed when the model runs'));
 }
 
 /** The target as constants: at most one entry may be left open (-1), or be copied from the input (0). */
-function rewritten(node: GraphNode, context: ShapeContext): number[] | undefined {
-  const target = context.facts(node.inputs[1] ?? '').constant;
-  const before = context.facts(firstInput(node)).shape;
-  if (!target) return undefined;
-  let open = target.includes(-1);
+function literalTarget(node: GraphNode, context: ResizeContext, now: readonly Dim[], wanted: Shape): number[] | undefined {
+  const [x, y] = [firstInput(node), firstOutput(node)];
+  const [before, after] = [context.sizes(x), context.facts(y).shape];
+  const copies = intOf(node, 'allowzero', 0) === 0;
+  let open = now.includes(-1);
   const result: number[] = [];
-  for (const [axis, entry] of target.entries()) {
-    if (entry !== null) {
-      result.push(entry);
-    } else if (before?.[axis] === null && range(0, axis).every((earlier) => target[earlier] === before[earlier])) {
-      if (intOf(node, 'allowzero', 0) !== 0) return undefined;
-      result.push(0);
-    } else if (!open) {
+  for (const [axis, entry] of now.entries()) {
+    const size = wanted[axis] ?? null;
+    if (entry !== null && entry <= 0) result.push(entry);
+    else if (typeof after?.[axis] === 'number' && size !== null) result.push(size);
+    else if (copies && size !== null && before?.[axis] === size) result.push(0);
+    else if (!open) {
       open = true;
       result.push(-1);
-    } else {
-      return undefined;
-    }
+    } else return undefined;
   }
   return result;
 }
 
-function literal(target: readonly Dim[], axis: number): boolean {
-  const entry = target[axis];
-  return typeof entry === 'number' && entry > 0;
+/** A target that is computed when the model runs, each entry times what it should be over what it is. */
+export function scaled(context: ResizeContext, target: string, now: readonly Dim[], wanted: readonly Dim[]): string {
+  const ratios = now.map((entry, axis) => {
+    const size = wanted[axis] ?? null;
+    if (entry === null || size === null || entry <= 0 || size <= 0 || entry === size) return [1, 1] as const;
+    const common = greatestDivisor(entry, size);
+    return [size / common, entry / common] as const;
+  });
+  const times = context.int64('times', ratios.map(([up]) => up));
+  const over = context.int64('over', ratios.map(([, down]) => down));
+  return context.node('Div', [context.node('Mul', [target, times]), over]);
+}
+
+function greatestDivisor(one: number, two: number): number {
+  return two === 0 ? one : greatestDivisor(two, one % two);
 }

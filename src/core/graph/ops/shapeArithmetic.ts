@@ -5,6 +5,7 @@ import { elementCount, type DType } from '../tensor';
 import { barriers, broadcast, broadcastRelations, firstInput, firstOutput, plain, product, range, sameAxes } from './axes';
 import { copyGradient, repetitionGradient } from './gradients/movement';
 import type { OperatorFamily, Relation, ShapeContext, ValueFacts } from './operator';
+import { scaled } from './reshape';
 
 /** Identity and Cast: the same elements. */
 export const copies: OperatorFamily = {
@@ -77,37 +78,44 @@ export const repetition: OperatorFamily = {
   flow(node, context): Relation[] {
     const x = firstInput(node);
     const y = firstOutput(node);
+    const target = context.contents?.(node.inputs[1] ?? '') ?? context.facts(node.inputs[1] ?? '').constant;
+    const before = context.facts(x).shape;
     if (node.op === 'Expand') {
-      const target = context.facts(node.inputs[1] ?? '').constant;
-      const before = context.facts(x).shape;
-      const shape = context.facts(y).shape ?? [];
       if (before && target?.every((dim) => dim !== null)) return broadcastRelations(x, y, context);
+      const shape = context.facts(y).shape ?? [];
       // A target that is computed can only be trusted to leave alone what it does not stretch.
       return [
         ...broadcastRelations(x, y, context),
         ...barriers(y, range(0, shape.length).filter((axis) => typeof shape[axis] === 'number'), computedTarget),
       ];
     }
-    const times = context.facts(node.inputs[1] ?? '').constant;
-    return (context.facts(x).shape ?? []).flatMap((_, axis): Relation[] => {
-      const count = times?.[axis] ?? null;
-      return count === null
-        ? [...barriers(x, [axis], computedTarget), ...barriers(y, [axis], computedTarget)]
-        : [{ ...plain(x, axis, y, axis), outer: count }];
+    return (before ?? []).flatMap((size, axis): Relation[] => {
+      const count = target?.[axis] ?? null;
+      if (count === null) return [...barriers(x, [axis], computedTarget), ...barriers(y, [axis], computedTarget)];
+      // One index repeated is stretched, as Expand does it.
+      return size === 1 && count > 1 ? [] : [{ ...plain(x, axis, y, axis), outer: count }];
     });
   },
 
   resize(node, context) {
-    const y = firstOutput(node);
-    const target = context.facts(node.inputs[1] ?? '').constant;
-    const before = context.facts(y).shape;
-    const after = context.after(y).shape;
-    if (node.op !== 'Expand' || !before || !after || !target?.every((dim): dim is number => dim !== null)) return node;
-    const shift = before.length - target.length;
-    const next = target.map((dim, axis) =>
-      dim > 1 && before[axis + shift] !== after[axis + shift] ? after[axis + shift] ?? dim : dim);
-    if (next.every((dim, axis) => dim === target[axis])) return node;
-    return { ...node, inputs: [firstInput(node), context.int64('shape', next)] };
+    const [x, y] = [firstInput(node), firstOutput(node)];
+    const target = node.inputs[1] ?? '';
+    const now = context.contents(target);
+    const [before, wanted] = [context.sizes(x), context.sizes(y)];
+    if (!now || !before || !wanted) return node;
+    const shift = wanted.length - now.length;
+    const own = (axis: number): Dim => before[axis + shift - (wanted.length - before.length)] ?? 1;
+    const right = now.map((entry, axis): Dim => {
+      const size = wanted[axis + shift] ?? null;
+      if (entry === null || entry <= 1 || size === null) return entry;
+      return node.op === 'Expand' ? size : own(axis) === 1 ? size : entry;
+    });
+    if (right.every((entry, axis) => entry === now[axis])) return node;
+    const after = context.facts(y).shape;
+    // What an expansion leaves as it is need not be said.
+    const literal = right.map((entry, axis) => (typeof after?.[axis + shift] === 'number' || node.op === 'Tile' ? entry : own(axis) === wanted[axis + shift] ? 1 : null));
+    const next = literal.every((entry): entry is number => entry !== null) ? context.int64('shape', literal) : scaled(context, target, now, right);
+    return { ...node, inputs: [x, next] };
   },
 
   gradient: repetitionGradient,
