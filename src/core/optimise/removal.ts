@@ -1,65 +1,41 @@
+import { layerOfValue, type AxisSets, type Block } from '../graph/coupling';
 import type { ModelGraph } from '../graph/modelGraph';
-import type { ParticleGroup } from '../particles/particle';
+import { particleRemoval } from '../particles/particleRemoval';
 import type { ParticleTable } from '../particles/particleTable';
-import { coupledRemoval, layerOfValue, type AxisSets, type Block } from '../graph/coupling';
 import type { Refusal } from './plan';
 
-export interface ParticleRemoval {
+export interface RowRemoval {
   readonly removed: AxisSets;
-  /** Other particles that would have to go too, by row: tied to the given ones by a sum, a shared layer, ... */
+  /** Other particles that go too, by row: tied to the given ones by a sum, a shared layer, ... `closeOver` adds them. */
   readonly alsoRows: readonly number[];
-  /** Empty when the removal may be done as asked. */
+  /** Why it may not be done; empty when it may. Being tied to others is no reason. */
   readonly refusals: readonly Refusal[];
 }
 
 /** What removing these rows means for every axis of the model, and why it may not be done, when it may not. */
-export function removalOf(graph: ModelGraph, table: ParticleTable, rows: ReadonlySet<number>): ParticleRemoval {
-  const byGroup = new Map<ParticleGroup, number[]>();
-  for (const row of rows) {
-    const group = table.groupOf(row);
-    byGroup.set(group, [...(byGroup.get(group) ?? []), row - group.firstRow]);
-  }
-  const start = [...byGroup].map(([group, indices]) => ({ ref: group.producer, indices }));
-  const { removed, blocked } = coupledRemoval(graph, start);
-  const alsoRows = tiedRows(table, removed, rows);
-  const layers = [...byGroup.keys()].map((group) => group.layer);
-  const refusals = blocked.length > 0 ? refuseBlocked(graph, layers, blocked) : refuseTied(table, layers, alsoRows);
-  return { removed, alsoRows, refusals };
+export function removalOf(graph: ModelGraph, table: ParticleTable, rows: ReadonlySet<number>): RowRemoval {
+  const { removed, blocked, rows: all } = particleRemoval(graph, table, rows);
+  const alsoRows = [...all].filter((row) => !rows.has(row));
+  const layers = [...new Set([...rows].map((row) => table.groupOf(row).layer))];
+  const [block] = blocked;
+  return { removed, alsoRows, refusals: block ? layers.map((layer) => ({ layer, reason: blockedReason(graph, layer, block) })) : [] };
 }
 
-/** For every layer with particles: why none of them can be removed, or undefined when they can. */
+/**
+ * For every layer with particles: why none of them can be removed, or undefined when some can. Looks at the first and the
+ * last of each layer, so that a large model opens without delay; `couplingGroups` knows about each particle.
+ */
 export function removable(graph: ModelGraph, table: ParticleTable): ReadonlyMap<string, Refusal | undefined> {
   return new Map(
-    table.groups.map((group) => {
-      if (group.count === 1) return [group.layer, { layer: group.layer, reason: 'it is the only particle of its layer' }];
-      return [group.layer, removalOf(graph, table, new Set([group.firstRow])).refusals[0]];
+    table.groups.map(({ layer, count, firstRow }) => {
+      if (count === 1) return [layer, { layer, reason: 'it is the only particle of its layer' }];
+      const [refusal] = removalOf(graph, table, new Set([firstRow])).refusals;
+      return [layer, refusal && removalOf(graph, table, new Set([firstRow + count - 1])).refusals.length ? refusal : undefined];
     }),
   );
 }
 
-function tiedRows(table: ParticleTable, removed: AxisSets, rows: ReadonlySet<number>): number[] {
-  return table.groups.flatMap((group) =>
-    [...(removed.get(group.producer) ?? [])].map((index) => group.firstRow + index).filter((row) => !rows.has(row)),
-  );
-}
-
-function refuseBlocked(graph: ModelGraph, layers: readonly string[], blocked: readonly Block[]): Refusal[] {
-  const [block] = blocked;
-  const place = layerOfValue(graph, block!.at.value);
-  return layers.map((layer) => ({
-    layer,
-    reason: place && place !== layer ? `its channels reach ${place}, where they must stay: ${block!.reason}` : block!.reason,
-  }));
-}
-
-function refuseTied(table: ParticleTable, layers: readonly string[], alsoRows: readonly number[]): Refusal[] {
-  if (alsoRows.length === 0) return [];
-  const others = [...new Set(alsoRows.map((row) => table.groupOf(row).layer))];
-  const own = others.filter((other) => layers.includes(other));
-  const foreign = others.filter((other) => !layers.includes(other));
-  const reason =
-    foreign.length > 0
-      ? `its channels are tied to those of ${foreign.join(', ')} (by a sum or a shared axis) and can only go together with them`
-      : `particles of ${own.join(', ')} form blocks that can only go together`;
-  return layers.map((layer) => ({ layer, reason }));
+export function blockedReason(graph: ModelGraph, layer: string, { at, reason }: Block): string {
+  const place = layerOfValue(graph, at.value);
+  return place && place !== layer ? `its channels reach ${place}, where they must stay: ${reason}` : reason;
 }

@@ -9,6 +9,7 @@ import { objectiveFor, type Score } from '../evaluate/metrics';
 import { throwIfCancelled } from '../graph/errors';
 import { indexOf } from '../graph/modelGraph';
 import type { ParticleGroup } from '../particles/particle';
+import { closeOver, couplingGroups } from './groups';
 import type { Plan, Prediction, Refusal, Suggestion } from './plan';
 import { removable, removalOf } from './removal';
 import { applyPlan } from './surgery';
@@ -52,7 +53,9 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
     const score = await masked.evaluate([]);
     const search = new Search(context, masked, score, maxDrop, objective.decisive);
     const verdicts = new Map([...removable(graph, table)].map(([layer, refusal]) => [layer, refusal ?? unmeasured(table.group(layer)!)]));
-    const groups = table.groups.filter((group) => !verdicts.get(group.layer));
+    const coupling = couplingGroups(graph, table);
+    // Layers that lose the same channels are searched through the first of them.
+    const groups = table.groups.filter((group) => !verdicts.get(group.layer) && coupling.groupOf(group.firstRow).members[0] === group);
     const suggestions: Suggestion[] = [];
     for (const [done, group] of groups.entries()) {
       throwIfCancelled(task);
@@ -264,7 +267,7 @@ class Search {
     readonly id: string; readonly rows: readonly number[]; readonly score: Score; readonly title: string; readonly evidence: string; readonly lossless?: boolean;
   }): Promise<Suggestion | undefined> {
     const { table } = this.context;
-    const rows = [...parts.rows].sort((one, two) => one - two);
+    const rows = closeOver(this.context.graph, table, parts.rows);
     if (removalOf(this.context.graph, table, new Set(rows)).refusals.length) return undefined;
     const { name } = this.decisive;
     const predicted: Prediction = {
@@ -280,7 +283,7 @@ class Search {
 
   private async operatedCost(rows: readonly number[]): Promise<{ parameters: number; macs: number; bytes: number }> {
     const { graph, table } = this.context;
-    const plan: Plan = { version: 1, model: { file: '', sha256: '' }, steps: [{ action: 'remove', particles: rows.map((row) => table.id(row)) }] };
+    const plan: Plan = { version: 1, model: { file: '', sha256: '' }, steps: [{ action: 'remove', particles: closeOver(graph, table, rows).map((row) => table.id(row)) }] };
     const { parameters, macs, bytes } = modelCost((await applyPlan(graph, table, plan)).graph);
     return { parameters, macs, bytes };
   }
