@@ -2,12 +2,13 @@ import { throwIfCancelled, type Task } from '../graph/errors';
 import type { ModelGraph } from '../graph/modelGraph';
 import type { ColumnInfo, ParticleTable } from '../particles/particleTable';
 import type { AttributeFamily, AttributeServices } from './attribute';
+import { effectiveRank } from './effectiveRank';
 import { similarity } from './similarity';
 import { size } from './size';
 import { weightStatistics } from './weightStatistics';
 
 /** Every family of weight-only columns; a new one is one file and one line here. */
-export const attributeFamilies: readonly AttributeFamily[] = [weightStatistics, size, similarity];
+export const attributeFamilies: readonly AttributeFamily[] = [weightStatistics, size, similarity, effectiveRank];
 
 export const attributeColumns: readonly ColumnInfo[] = attributeFamilies.flatMap((family) => family.columns);
 

@@ -1,20 +1,30 @@
 import { throwIfCancelled } from '../graph/errors';
 import type { Provenance } from '../particles/particleTable';
-import { ablation } from './ablation';
+import { ablation, meanAblation, resampleAblation } from './ablation/ablation';
+import { attentionHeads } from './attentionHeads';
 import { activationStatistics } from './activationStatistics';
 import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import { classSelectivity } from './classSelectivity';
 import { contribution } from './contribution';
+import { memoryLength } from './memoryLength';
+import { particleMap } from './particleMap';
+import { recurrentGates } from './recurrentGates';
+import { redundancy } from './redundancy';
 
 /** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
-export const behaviourFamilies: readonly BehaviourFamily[] = [activationStatistics, classSelectivity, contribution, ablation];
+export const behaviourFamilies: readonly BehaviourFamily[] = [
+  activationStatistics, classSelectivity, redundancy, particleMap, attentionHeads, recurrentGates, memoryLength, contribution, ablation, meanAblation,
+  resampleAblation,
+];
 
 export const behaviourColumns = behaviourFamilies.flatMap((family) => family.columns);
 
 /** Adds the named columns (all that are not only for who asks for them, when undefined) to the table. When only some layers are asked for, the others keep what they had. */
 export async function addBehaviour(context: BehaviourContext, names?: ReadonlySet<string>): Promise<void> {
   const { table, data, engine, layers } = context;
-  const wanted = behaviourFamilies.filter((family) => (names ? family.columns.some(({ name }) => names.has(name)) : !family.onRequest));
+  const wanted = behaviourFamilies.filter((family) => (names
+    ? family.columns.some(({ name }) => names.has(name))
+    : !family.onRequest && (!family.kinds || table.groups.some(({ kind }) => family.kinds!.includes(kind)))));
   for (const family of wanted) {
     throwIfCancelled(context.task);
     if (family.needsLabels && !(await data.labels(0, Math.min(1, data.count)))) {

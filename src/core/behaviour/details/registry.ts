@@ -2,10 +2,18 @@ import type { ModelGraph } from '../../graph/modelGraph';
 import type { ParticleGroup } from '../../particles/particle';
 import type { ParticleTable } from '../../particles/particleTable';
 import type { Detail, DetailInfo } from './detail';
+import { attentionPattern } from '../attentionHeads';
+import { componentMap, neighbourMap } from '../particleMap';
+import { gateSaturation, gatesAlongText } from '../recurrentGates';
 import { activationHistogram } from './activationHistogram';
+import { responseByClass } from './responseByClass';
+import { singularValues } from './singularValues';
+import { topSamples } from './topSamples';
 
 /** Every result with many values; a new one is one file and one line here. */
-export const details: readonly Detail[] = [activationHistogram];
+export const details: readonly Detail[] = [
+  topSamples, activationHistogram, responseByClass, attentionPattern, gateSaturation, gatesAlongText, componentMap, neighbourMap, singularValues,
+];
 
 /** Those that apply to a layer (and to its particles). */
 export function detailsFor(graph: ModelGraph, table: ParticleTable, group: ParticleGroup): readonly Detail[] {
