@@ -8,9 +8,14 @@ import { familyOf } from '../graph/ops/registry';
  * an axis goes (a recurrent layer has time first); the first axis where they do not.
  */
 export function sampleAxisOf(graph: ModelGraph, value: string): number {
+  return knownSampleAxis(graph, value) ?? 0;
+}
+
+/** As {@link sampleAxisOf}, but undefined where the operators do not say it (samples and steps share an axis). */
+export function knownSampleAxis(graph: ModelGraph, value: string): number | undefined {
   let axes = known.get(graph);
   if (!axes) known.set(graph, (axes = followed(graph)));
-  return axes.get(value) ?? 0;
+  return axes.get(value);
 }
 
 const known = new WeakMap<ModelGraph, ReadonlyMap<string, number>>();

@@ -36,18 +36,19 @@ function batchOf(inputs: readonly ValueInfo[]): number | undefined {
 
 /** A compiled part of a model that takes any number of samples, whatever batch the model itself takes. */
 export interface Runner {
-  /** All arrays have the sample as first axis, except those named as shared. */
+  /** All arrays go by samples, on the axis that was said for them, except those named as shared. */
   run(feeds: ReadonlyMap<string, NdArray>): Promise<Map<string, NdArray>>;
   dispose(): Promise<void>;
 }
 
 export async function openRunner(
   engine: Engine, model: BatchModel, feeds: readonly string[], fetches: readonly string[], shared: ReadonlySet<string> = new Set(),
+  axisOf: (value: string) => number = () => 0,
 ): Promise<Runner> {
   const program = await engine.compile(model.graph, feeds, fetches);
   const { fixedBatch } = model;
   return {
-    run: (arrays) => (fixedBatch === undefined ? program.run(arrays) : runPieces(program, arrays, fixedBatch, shared)),
+    run: (arrays) => (fixedBatch === undefined ? program.run(arrays) : runPieces(program, arrays, fixedBatch, { shared, axisOf })),
     dispose: () => program.dispose(),
   };
 }
@@ -58,7 +59,9 @@ export function bytesPerSample(graph: ModelGraph, values?: Iterable<string>): nu
   for (const name of values ?? graph.values.keys()) {
     const shape = graph.values.get(name)?.shape;
     if (!shape || graph.tensors.has(name)) continue;
-    bytes += 4 * elementCount(shape.slice(1).map((dim) => dim ?? 1));
+    // A first axis of known size is the batch, unless the open one stands elsewhere (time first).
+    const each = shape[0] !== null && shape.includes(null) ? shape : shape.slice(1);
+    bytes += 4 * elementCount(each.map((dim) => dim ?? 1));
   }
   return Math.max(bytes, 4);
 }
@@ -68,44 +71,66 @@ export function batchSize(memoryBytes: number, bytesEach: number, most = 256): n
   return Math.max(1, Math.min(most, Math.floor(memoryBytes / (2 * bytesEach))));
 }
 
-/** Rows [from, to) of an array, without copying. */
-export function rowsOf(array: NdArray, from: number, to: number): NdArray {
-  const perRow = elementCount(array.shape.slice(1));
-  return { dtype: array.dtype, shape: [to - from, ...array.shape.slice(1)], data: array.data.subarray(from * perRow, to * perRow) as NumericArray };
+/** Rows [from, to) of an array; without copying when they are on its first axis. */
+export function rowsOf(array: NdArray, from: number, to: number, axis = 0): NdArray {
+  const shape = array.shape.map((size, at) => (at === axis ? to - from : size));
+  const perRow = elementCount(array.shape.slice(axis + 1));
+  if (axis === 0) return { dtype: array.dtype, shape, data: array.data.subarray(from * perRow, to * perRow) as NumericArray };
+  const data = like(array, elementCount(shape));
+  const size = array.shape[axis]!;
+  const blocks = elementCount(shape.slice(0, axis));
+  for (let block = 0; block < blocks; block++) {
+    const start = (block * size + from) * perRow;
+    data.set(array.data.subarray(start, start + (to - from) * perRow) as never, block * (to - from) * perRow);
+  }
+  return { dtype: array.dtype, shape, data };
 }
 
-/** Arrays one behind the other on the first axis. */
-export function joinRows(parts: readonly NdArray[]): NdArray {
+/** Arrays one behind the other on an axis. */
+export function joinRows(parts: readonly NdArray[], axis = 0): NdArray {
   const first = parts[0]!;
   if (parts.length === 1) return first;
-  const make = first.data.constructor as new (length: number) => NumericArray;
-  const data = new make(parts.reduce((sum, part) => sum + part.data.length, 0));
-  let at = 0;
+  const rows = parts.reduce((sum, part) => sum + part.shape[axis]!, 0);
+  const shape = first.shape.map((size, at) => (at === axis ? rows : size));
+  const data = like(first, elementCount(shape));
+  const perRow = elementCount(shape.slice(axis + 1));
+  const blocks = elementCount(shape.slice(0, axis));
+  let row = 0;
   for (const part of parts) {
-    data.set(part.data as never, at);
-    at += part.data.length;
+    const each = part.shape[axis]! * perRow;
+    for (let block = 0; block < blocks; block++) {
+      data.set(part.data.subarray(block * each, (block + 1) * each) as never, (block * rows + row) * perRow);
+    }
+    row += part.shape[axis]!;
   }
-  return { dtype: first.dtype, shape: [parts.reduce((sum, part) => sum + part.shape[0]!, 0), ...first.shape.slice(1)], data };
+  return { dtype: first.dtype, shape, data };
+}
+
+function like(array: NdArray, length: number): NumericArray {
+  return new (array.data.constructor as new (length: number) => NumericArray)(length);
 }
 
 /** Runs piece by piece; the last piece is filled up with copies of its last sample, whose results are dropped. */
 async function runPieces(
-  program: Program, arrays: ReadonlyMap<string, NdArray>, batch: number, shared: ReadonlySet<string>,
+  program: Program, arrays: ReadonlyMap<string, NdArray>, batch: number,
+  { shared, axisOf }: { readonly shared: ReadonlySet<string>; readonly axisOf: (value: string) => number },
 ): Promise<Map<string, NdArray>> {
   const sampled = [...arrays].filter(([name]) => !shared.has(name));
-  const count = sampled[0]![1].shape[0]!;
+  const [name, array] = sampled[0]!;
+  const count = array.shape[axisOf(name)]!;
   const pieces = new Map<string, NdArray[]>();
   for (let from = 0; from < count; from += batch) {
     const to = Math.min(count, from + batch);
     const feeds = new Map<string, NdArray>(arrays);
-    for (const [name, array] of sampled) {
-      const rows = rowsOf(array, from, to);
-      const last = rowsOf(array, to - 1, to);
-      feeds.set(name, to - from === batch ? rows : joinRows([rows, ...new Array<NdArray>(batch - (to - from)).fill(last)]));
+    for (const [fed, values] of sampled) {
+      const axis = axisOf(fed);
+      const rows = rowsOf(values, from, to, axis);
+      const last = rowsOf(values, to - 1, to, axis);
+      feeds.set(fed, to - from === batch ? rows : joinRows([rows, ...new Array<NdArray>(batch - (to - from)).fill(last)], axis));
     }
-    for (const [name, array] of await program.run(feeds)) {
-      pieces.set(name, [...(pieces.get(name) ?? []), rowsOf(array, 0, to - from)]);
+    for (const [fetched, values] of await program.run(feeds)) {
+      pieces.set(fetched, [...(pieces.get(fetched) ?? []), rowsOf(values, 0, to - from, axisOf(fetched))]);
     }
   }
-  return new Map([...pieces].map(([name, parts]) => [name, joinRows(parts)]));
+  return new Map([...pieces].map(([fetched, parts]) => [fetched, joinRows(parts, axisOf(fetched))]));
 }

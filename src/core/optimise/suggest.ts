@@ -1,4 +1,4 @@
-import { ablation, notAblatable } from '../behaviour/ablation';
+import { ablation } from '../behaviour/ablation/ablation';
 import type { BehaviourContext } from '../behaviour/behaviour';
 import { openMasked, type MaskedModel } from '../behaviour/masked';
 import { addBehaviour } from '../behaviour/registry';
@@ -79,15 +79,20 @@ export async function suggest(context: BehaviourContext, { maxDrop, target }: Su
 
 /** What cannot be measured is not proposed. */
 function unmeasured(group: ParticleGroup): Refusal | undefined {
-  const reason = notAblatable(group);
+  const reason = notMaskable(group);
   return reason === undefined ? undefined : { layer: group.layer, reason };
+}
+
+/** Recurrent units can be measured one by one, but masks do not reach into their own gates. */
+function notMaskable(group: ParticleGroup): string | undefined {
+  return group.kind === 'unit' ? 'what the model loses without several of its recurrent units at once cannot be measured yet' : undefined;
 }
 
 /** Whether a column was computed on these samples, for every particle that can have a value when `whole`. */
 function isThere({ table, data }: BehaviourContext, name: string, whole: boolean): boolean {
   const column = table.column(name);
   if (!column || column.provenance.data !== data.title || column.provenance.samples !== data.count) return false;
-  return !whole || table.groups.every((group) => notAblatable(group) !== undefined || rowsOf(group).every((row) => !Number.isNaN(column.values[row]!)));
+  return !whole || table.groups.every((group) => notMaskable(group) !== undefined || rowsOf(group).every((row) => !Number.isNaN(column.values[row]!)));
 }
 
 class Search {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ablation } from '../../../src/core/behaviour/ablation';
+import { ablation } from '../../../src/core/behaviour/ablation/ablation';
 import type { BehaviourContext } from '../../../src/core/behaviour/behaviour';
 import { evaluateMasked, openMasked } from '../../../src/core/behaviour/masked';
 import { evaluate } from '../../../src/core/evaluate/evaluate';
