@@ -1,7 +1,7 @@
 import { hasAttribute, int, intOf, stringOf } from '../../attributes';
 import type { GraphNode } from '../../modelGraph';
 import { range } from '../axes';
-import type { GradientContext } from '../operator';
+import type { GradientContext, GraphBuilder, ShapeContext } from '../operator';
 import { activationsOf, partsOf } from '../recurrent';
 import { Maths } from './maths';
 
@@ -13,6 +13,21 @@ const maxSteps = 2048;
  * (backpropagation through time). So the length of the sequences must be known, and the forward steps run once more.
  */
 export function recurrentGradient(node: GraphNode, context: GradientContext): readonly (string | undefined)[] {
+  const steps = stepsOf(node, context);
+  return context.through((builder) => unrolled(node, context, new Maths({ builder, sizes: (value) => context.sizes(value) }), { steps }));
+}
+
+/**
+ * The outputs Y, Y_h and Y_c of a recurrent operator, made by plain ones. `shown` [N, H] is multiplied with what a unit
+ * shows to others at every step: the layers behind and the gates of all units; 0 silences the unit, recurrence and all.
+ * Throws a RangeError when it cannot be written out.
+ */
+export function unrollRecurrent(node: GraphNode, builder: GraphBuilder, shown: string): readonly (string | undefined)[] {
+  const maths = new Maths({ builder, sizes: (value) => builder.facts(value).shape });
+  return unrolled(node, builder, maths, { steps: stepsOf(node, builder), shown });
+}
+
+function stepsOf(node: GraphNode, context: Pick<ShapeContext, 'facts'>): number {
   const { x, time } = partsOf(node);
   const steps = context.facts(x).shape?.[time];
   if (typeof steps !== 'number') {
@@ -20,10 +35,13 @@ export function recurrentGradient(node: GraphNode, context: GradientContext): re
   }
   if (steps > maxSteps) throw new RangeError(`its ${steps} steps are more than the ${maxSteps} that can be written out one by one`);
   if (hasAttribute(node, 'clip')) throw new RangeError('it clips what goes into its gates');
-  return context.through((builder) => unrolled(node, context, new Maths({ builder, sizes: (value) => context.sizes(value) }), steps));
+  return steps;
 }
 
-function unrolled(node: GraphNode, context: GradientContext, m: Maths, steps: number): readonly (string | undefined)[] {
+function unrolled(
+  node: GraphNode, context: Pick<ShapeContext, 'facts'>, m: Maths, { steps, shown }: { readonly steps: number; readonly shown?: string },
+): readonly (string | undefined)[] {
+  const show = (h: string): string => (shown === undefined ? h : m.mul(h, shown));
   const { x, w, r, lengths, batchFirst, gates } = partsOf(node);
   const hidden = context.facts(r).shape?.[2];
   const features = context.facts(w).shape?.[2];
@@ -43,7 +61,7 @@ function unrolled(node: GraphNode, context: GradientContext, m: Maths, steps: nu
     const stateAxis = batchFirst ? 1 : 0;
     const reversed = way === 'reverse' || direction === 1;
     const cell: Cell = {
-      m, node, hidden, w: own(w)!, r: own(r)!, bias: own(b), peepholes: own(p),
+      m, node, hidden, show, w: own(w)!, r: own(r)!, bias: own(b), peepholes: own(p),
       activate: activationsOf(node, direction).map((function_) => (value) => activated(m, function_, value)),
     };
     const { inputs, step } = cells[node.op]!(cell);
@@ -53,10 +71,10 @@ function unrolled(node: GraphNode, context: GradientContext, m: Maths, steps: nu
     for (const at of reversed ? range(0, steps).reverse() : range(0, steps)) {
       const next = step(m.op('Squeeze', [rows[at]!, m.builder.int64([0])]), state);
       const alive = lengths && m.op('Unsqueeze', [m.op('Less', [m.builder.int64([at]), m.cast(lengths, 'int64')]), m.builder.int64([1])]);
-      made[at] = m.op('Unsqueeze', [alive ? m.only(alive, next.h) : next.h, m.builder.int64([0])]);
+      made[at] = m.op('Unsqueeze', [show(alive ? m.only(alive, next.h) : next.h), m.builder.int64([0])]);
       state = alive ? { h: m.where(alive, next.h, state.h), c: next.c && m.where(alive, next.c, state.c) } : next;
     }
-    return { all: made.length === 1 ? made[0]! : m.op('Concat', made, { axis: int(0) }), ...state };
+    return { all: made.length === 1 ? made[0]! : m.op('Concat', made, { axis: int(0) }), h: show(state.h), c: state.c };
   });
   const joined = (values: readonly string[], axis: number): string => {
     const wide = values.map((value) => m.op('Unsqueeze', [value, m.builder.int64([axis])]));
@@ -76,6 +94,8 @@ interface Cell {
   readonly r: string;
   readonly bias?: string;
   readonly peepholes?: string;
+  /** What others see of the state. */
+  readonly show: (h: string) => string;
   readonly activate: readonly ((value: string) => string)[];
 }
 
@@ -92,32 +112,32 @@ interface Steps {
 }
 
 const cells: Readonly<Record<string, (cell: Cell) => Steps>> = {
-  RNN({ m, w, r, bias, activate }) {
+  RNN({ m, w, r, bias, show, activate }) {
     const both = bias && biases(m, bias).reduce((sum, own) => m.add(sum, own));
     return {
       inputs: (flat) => linear(m, flat, w, both),
-      step: (row, { h }) => ({ h: activate[0]!(linear(m, h, r, row)), c: '' }),
+      step: (row, { h }) => ({ h: activate[0]!(linear(m, show(h), r, row)), c: '' }),
     };
   },
 
-  LSTM({ m, node, w, r, bias, peepholes, activate }) {
+  LSTM({ m, node, w, r, bias, peepholes, show, activate }) {
     const both = bias && biases(m, bias).reduce((sum, own) => m.add(sum, own));
     const [ofInput, ofOutput, ofForget] = peepholes ? split(m, peepholes, 3, 0) : [];
-    const [gate, candidate, shown] = activate as [(value: string) => string, (value: string) => string, (value: string) => string];
+    const [gate, candidate, squash] = activate as [(value: string) => string, (value: string) => string, (value: string) => string];
     const seen = (value: string, weights: string | undefined, c: string): string => (weights ? m.add(value, m.mul(c, weights)) : value);
     return {
       inputs: (flat) => linear(m, flat, w, both),
       step(row, { h, c }) {
-        const [i, o, f, n] = split(m, linear(m, h, r, row), 4, 1) as [string, string, string, string];
+        const [i, o, f, n] = split(m, linear(m, show(h), r, row), 4, 1) as [string, string, string, string];
         const input = gate(seen(i, ofInput, c));
         const forget = intOf(node, 'input_forget', 0) === 1 ? m.minusFrom(1, input) : gate(seen(f, ofForget, c));
         const next = m.add(m.mul(forget, c), m.mul(input, candidate(n)));
-        return { h: m.mul(gate(seen(o, ofOutput, next)), shown(next)), c: next };
+        return { h: m.mul(gate(seen(o, ofOutput, next)), squash(next)), c: next };
       },
     };
   },
 
-  GRU({ m, node, w, r, bias, hidden, activate }) {
+  GRU({ m, node, w, r, bias, hidden, show, activate }) {
     const [ofInput, ofState] = bias ? biases(m, bias) : [];
     const [gate, candidate] = activate as [(value: string) => string, (value: string) => string];
     const blend = (z: string, n: string, h: string): State => ({ h: m.add(n, m.mul(z, m.sub(h, n))), c: '' });
@@ -126,7 +146,7 @@ const cells: Readonly<Record<string, (cell: Cell) => Steps>> = {
         inputs: (flat) => linear(m, flat, w, ofInput),
         step(row, { h }) {
           const [zx, rx, nx] = split(m, row, 3, 1) as [string, string, string];
-          const [zh, rh, nh] = split(m, linear(m, h, r, ofState), 3, 1) as [string, string, string];
+          const [zh, rh, nh] = split(m, linear(m, show(h), r, ofState), 3, 1) as [string, string, string];
           const n = candidate(m.add(nx, m.mul(gate(m.add(rx, rh)), nh)));
           return blend(gate(m.add(zx, zh)), n, h);
         },
@@ -139,8 +159,8 @@ const cells: Readonly<Record<string, (cell: Cell) => Steps>> = {
       inputs: (flat) => linear(m, flat, w, both),
       step(row, { h }) {
         const [zr, nx] = m.builder.nodes('Split', [row, m.builder.int64([2 * hidden, hidden])], 2, { axis: int(1) }) as [string, string];
-        const [z, reset] = split(m, gate(linear(m, h, ofGates, zr)), 2, 1) as [string, string];
-        return blend(z, candidate(linear(m, m.mul(reset, h), ofCandidate, nx)), h);
+        const [z, reset] = split(m, gate(linear(m, show(h), ofGates, zr)), 2, 1) as [string, string];
+        return blend(z, candidate(linear(m, m.mul(reset, show(h)), ofCandidate, nx)), h);
       },
     };
   },

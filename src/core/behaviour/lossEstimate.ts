@@ -1,0 +1,202 @@
+import { targetsOf, type Objective, type Targets } from '../evaluate/metrics';
+import { throwIfCancelled } from '../graph/errors';
+import { seededRandom } from '../graph/seededRandom';
+import type { ParticleGroup } from '../particles/particle';
+import type { BehaviourContext } from './behaviour';
+import { openParticleGradients, type ByGroup, type ForwardRun, type ParticleGradients } from './particleGradients';
+import { openSilencing, type Silencing } from './silencing';
+
+export interface EstimateOptions {
+  /** Backward passes a sample at most: one for each output where there are no more of them. */
+  readonly outputs?: number;
+  /** Whether layers of few particles are measured instead, and the others scaled by what was measured; true when left out. */
+  readonly measuring?: boolean;
+}
+
+/** Sums of the objective over all samples: as the model is, and without each particle by row (undefined: not estimated). */
+export interface EstimatedSums {
+  readonly before: Float64Array;
+  readonly without: readonly (Float64Array | undefined)[];
+  /** Rows whose sums are exact. */
+  readonly measured: ReadonlySet<number>;
+}
+
+const mostOutputs = 24;
+/** Directions in which curvature is measured where not every output is followed. */
+const scatterPasses = 2;
+/** Numbers that are judged for a batch and all particles at most; beyond that outputs are not judged one by one. */
+const mostJudged = 2 ** 28;
+/** Particles of a layer that are measured on the first batch, to scale the layer's estimates. */
+const calibrating = 5;
+/** Forward passes that may be spent on measuring small layers, for each backward pass (which costs two to three of them). */
+const measuredShare = 2;
+
+/**
+ * Estimates what the model loses without each of its particles, from a few passes for all of them together.
+ *
+ * 1. The outputs linearised in what the particle passes on, then the exact loss of the changed outputs: one backward pass an
+ *    output. Of many outputs those of steepest loss are followed one by one, the others together (slope, and Monte-Carlo
+ *    curvature).
+ * 2. Layers with so few particles that silencing each of them costs no more than these passes (heads, factors) are measured.
+ * 3. What linearity misses elsewhere (gates that saturate, norms, attention) mostly scales a layer's changes alike: a few
+ *    particles are silenced on the first batch, and the line through the origin is taken from them.
+ */
+export async function estimateSums(
+  context: BehaviourContext, groups: readonly ParticleGroup[], objective: Objective, { outputs = mostOutputs, measuring = true }: EstimateOptions = {},
+): Promise<EstimatedSums> {
+  const { data, table, task } = context;
+  const gradients = await openParticleGradients(context, groups, { output: objective.output, recurrence: true });
+  let silencing: Silencing | undefined;
+  try {
+    silencing = measuring ? await openSilencing(context, groups, objective.output) : undefined;
+    const random = seededRandom(data.seed);
+    const before = new Float64Array(objective.sums);
+    const changes = new Array<Float64Array | undefined>(table.rowCount);
+    const exact = new Set<number>();
+    const slopes = new Map<ParticleGroup, number>();
+    let small: readonly ParticleGroup[] = [];
+    const samples = Math.min(gradients.samples, silencing?.samples ?? Infinity);
+    for (let from = 0; from < data.count; from += samples) {
+      throwIfCancelled(task);
+      task?.progress?.(from, data.count, 'Estimating losses');
+      const to = Math.min(data.count, from + samples);
+      const run = await gradients.forward(from, to);
+      const targets = await targetsOf(data, from, to);
+      const base = new Float64Array(objective.sums);
+      objective.add(base, run.outputs, run.width, 0, to - from, targets);
+      base.forEach((value, index) => (before[index]! += value));
+      const measure = async (row: number): Promise<Float64Array> => {
+        const sums = new Float64Array(objective.sums);
+        const found = await silencing!.run(from, to, new Int32Array(to - from).fill(row));
+        objective.add(sums, found, run.width, 0, to - from, targets);
+        return sums.map((value, index) => value - base[index]!);
+      };
+      if (silencing && from === 0) {
+        // What acts on the output itself is exact as it is.
+        const inside = silencing.groups.filter((group) => group.acts.every(({ value }) => value !== objective.output) && group.producer.value !== objective.output);
+        small = fewest(inside, measuredShare * Math.min(run.width, outputs));
+      }
+      for (const row of small.flatMap(rowsOfGroup)) {
+        exact.add(row);
+        addTo(changes, row, await measure(row));
+      }
+      const others = gradients.groups.filter((group) => !small.includes(group));
+      if (!others.length) continue;
+      const linear = await linearise(gradients, run, objective, targets, { most: outputs, random });
+      for (const group of others) {
+        const estimates = new Map(rowsOfGroup(group).map((row) => [row, linear(row)] as const));
+        if (silencing?.groups.includes(group) && from === 0) slopes.set(group, await slopeOf(estimates, measure));
+        for (const [row, estimate] of estimates) addTo(changes, row, estimate);
+      }
+    }
+    task?.progress?.(data.count, data.count, 'Estimating losses');
+    for (const [group, slope] of slopes) {
+      for (const row of rowsOfGroup(group)) changes[row]![0]! *= slope;
+    }
+    return { before, measured: exact, without: changes.map((change) => change?.map((value, index) => value + before[index]!)) };
+  } finally {
+    await gradients.dispose();
+    await silencing?.dispose();
+  }
+}
+
+/** The smallest layers, as many as may be measured. */
+function fewest(groups: readonly ParticleGroup[], passes: number): readonly ParticleGroup[] {
+  let left = passes;
+  return [...groups].sort((one, two) => one.count - two.count).filter(({ count }) => (left -= count) >= 0);
+}
+
+function rowsOfGroup({ firstRow, count }: ParticleGroup): readonly number[] {
+  return Array.from({ length: count }, (_, particle) => firstRow + particle);
+}
+
+function addTo(list: (Float64Array | undefined)[], row: number, values: Float64Array): void {
+  const own = (list[row] ??= new Float64Array(values.length));
+  values.forEach((value, index) => (own[index]! += value));
+}
+
+/**
+ * By how much exact changes of the loss exceed estimated ones: the line through the origin and some particles from the
+ * largest estimate down, drawn towards 1 by how uncertain it is.
+ */
+async function slopeOf(estimates: ReadonlyMap<number, Float64Array>, measure: (row: number) => Promise<Float64Array>): Promise<number> {
+  const ranked = [...estimates].map(([row, sums]) => ({ row, estimated: sums[0]! })).sort((one, two) => Math.abs(two.estimated) - Math.abs(one.estimated));
+  const points: { readonly estimated: number; readonly exact: number }[] = [];
+  for (let turn = 0; turn < Math.min(calibrating, ranked.length); turn++) {
+    const { row, estimated } = ranked[Math.floor((turn * ranked.length) / (2 * calibrating))]!;
+    points.push({ estimated, exact: (await measure(row))[0]! });
+  }
+  const squares = points.reduce((sum, { estimated }) => sum + estimated ** 2, 0);
+  if (points.length < 3 || !(squares > 0)) return 1;
+  const slope = points.reduce((sum, { estimated, exact }) => sum + estimated * exact, 0) / squares;
+  const variance = points.reduce((sum, { estimated, exact }) => sum + (exact - slope * estimated) ** 2, 0) / (points.length - 1) / squares;
+  const gap = (slope - 1) ** 2;
+  return gap > 0 ? Math.max(0, 1 + (slope - 1) * (gap / (gap + variance))) : 1;
+}
+
+/** Changes of the objective's sums over a run's samples without a particle, judged by linearised outputs. */
+type Linearised = (row: number) => Float64Array;
+
+async function linearise(
+  gradients: ParticleGradients, run: ForwardRun, objective: Objective, targets: Targets, { most, random }: { most: number; random: () => number },
+): Promise<Linearised> {
+  const { outputs, width } = run;
+  const samples = run.to - run.from;
+  const particles = gradients.groups.reduce((sum, { count }) => sum + count, 0);
+  const judged = samples * particles * width <= mostJudged;
+  const followed = !judged ? 0 : Math.min(width, width <= most ? width : Math.max(1, Math.floor(most / 2)));
+  const slope = new Float32Array(outputs.length);
+  objective.slope(slope, outputs, width, targets);
+  const chosen = followed === width ? undefined : steepest(slope, width, followed);
+  const seed = new Float32Array(outputs.length);
+  const changes: ByGroup[] = [];
+  for (let turn = 0; turn < followed; turn++) {
+    seed.fill(0);
+    for (let sample = 0; sample < samples; sample++) seed[sample * width + (chosen ? chosen[sample * followed + turn]! : turn)] = 1;
+    changes.push(await gradients.backward(run, seed));
+  }
+  const others: ByGroup[] = [];
+  if (chosen) {
+    for (let turn = 0; turn <= scatterPasses; turn++) {
+      if (turn === 0) seed.set(slope);
+      else objective.scatter(seed, outputs, width, random);
+      for (let sample = 0; sample < samples; sample++) for (let at = 0; at < followed; at++) seed[sample * width + chosen[sample * followed + at]!] = 0;
+      others.push(await gradients.backward(run, seed));
+    }
+  }
+  const base = new Float64Array(objective.sums);
+  objective.add(base, outputs, width, 0, samples, targets);
+  const changed = new Float32Array(outputs.length);
+  return (row) => {
+    const group = gradients.groups.find(({ firstRow, count }) => row >= firstRow && row < firstRow + count)!;
+    const particle = row - group.firstRow;
+    changed.set(outputs);
+    changes.forEach((change, turn) => {
+      const products = change.get(group)!;
+      for (let sample = 0; sample < samples; sample++) {
+        changed[sample * width + (chosen ? chosen[sample * followed + turn]! : turn)]! -= products[sample * group.count + particle]!;
+      }
+    });
+    const sums = base.map((value) => -value);
+    if (followed) objective.add(sums, changed, width, 0, samples, targets);
+    else sums.fill(0);
+    others.forEach((other, turn) => {
+      const products = other.get(group)!;
+      for (let at = particle; at < products.length; at += group.count) {
+        sums[0]! += turn === 0 ? -products[at]! : products[at]! ** 2 / (2 * scatterPasses);
+      }
+    });
+    return sums;
+  };
+}
+
+/** By sample: the outputs on which its loss hangs most. */
+function steepest(slope: Float32Array, width: number, count: number): Int32Array {
+  const chosen = new Int32Array((slope.length / width) * count);
+  for (let sample = 0; sample * width < slope.length; sample++) {
+    const own = slope.subarray(sample * width, (sample + 1) * width);
+    const order = Int32Array.from(own.keys()).sort((one, two) => Math.abs(own[two]!) - Math.abs(own[one]!));
+    chosen.set(order.subarray(0, count), sample * count);
+  }
+  return chosen;
+}
