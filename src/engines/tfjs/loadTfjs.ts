@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { registerGradientKernels } from './gradientKernels';
 import type { TfModule } from './value';
 
 export type LoadedTfjs =
@@ -56,6 +57,7 @@ export async function loadTfjsWasm(wasmFolder?: string): Promise<LoadedTfjs> {
     }
   }
   if (!started) return { reason: 'the WebAssembly files of TensorFlow.js do not start on this machine' };
+  registerGradientKernels(tf);
   return { tf, backend: 'wasm', title: `TensorFlow.js ${short(tf.version_core)} (WASM)` };
 }
 

@@ -1,8 +1,8 @@
 import type * as Tf from '@tensorflow/tfjs-core';
 import { stringOf } from '../../../core/graph/attributes';
 import { equationOf } from '../../../core/graph/ops/einsum';
-import type { LoweringContext, LoweringFamily } from '../loweringContext';
-import { shapeOf } from '../value';
+import type { LoweringFamily } from '../loweringContext';
+import { shapeOf, type TfModule } from '../value';
 
 /** Einsum as transpositions around one product of matrices for every two operands. */
 export const einsum: LoweringFamily = {
@@ -11,18 +11,22 @@ export const einsum: LoweringFamily = {
       const values = Array.from({ length: context.inputCount }, (_, index) => context.input(index));
       const terms = equationOf(stringOf(context.node, 'equation', ''), values.map((value) => shapeOf(value).length))
         ?? context.fail('its equation does not fit its operands');
-      let left: Operand | undefined;
-      values.forEach((value, index) => {
-        const labels = terms.operands[index]!;
-        const right = diagonal(context, { tensor: context.plain(value), labels: [...labels] });
-        const needed = new Set([...terms.output, ...terms.operands.slice(index + 1).flat()]);
-        left = left ? multiply(context, left, right, needed) : summed(context, right, new Set([...needed]));
-      });
-      const { tensor, labels } = summed(context, left!, new Set(terms.output));
-      return context.value(context.tf.transpose(tensor, terms.output.map((label) => labels.indexOf(label))), values[0]!.dtype);
+      return context.value(einsumOf(context.tf, terms, values.map((value) => context.plain(value))), values[0]!.dtype);
     },
   },
 };
+
+/** The sum that the terms of an equation describe, from operands in their own order. */
+export function einsumOf(tf: TfModule, terms: NonNullable<ReturnType<typeof equationOf>>, tensors: readonly Tf.Tensor[]): Tf.Tensor {
+  let left: Operand | undefined;
+  tensors.forEach((whole, index) => {
+    const right = diagonal(tf, { tensor: whole, labels: [...terms.operands[index]!] });
+    const needed = new Set([...terms.output, ...terms.operands.slice(index + 1).flat()]);
+    left = left ? multiply(tf, left, right, needed) : summed(tf, right, needed);
+  });
+  const { tensor, labels } = summed(tf, left!, new Set(terms.output));
+  return tf.transpose(tensor, terms.output.map((label) => labels.indexOf(label)));
+}
 
 interface Operand {
   readonly tensor: Tf.Tensor;
@@ -30,26 +34,25 @@ interface Operand {
 }
 
 /** Of axes with the same letter one stays. */
-function diagonal({ tf }: LoweringContext, { tensor, labels }: Operand): Operand {
+function diagonal(tf: TfModule, { tensor, labels }: Operand): Operand {
   const twice = labels.findIndex((label, axis) => labels.indexOf(label) !== axis);
   if (twice < 0) return { tensor, labels };
   const first = labels.indexOf(labels[twice]!);
   const size = tensor.shape[first]!;
   const eye = tf.reshape(tf.eye(size), labels.map((_, axis) => (axis === first || axis === twice ? size : 1)));
   const rest = { tensor: tf.sum(tf.mul(tensor, eye), twice), labels: labels.filter((_, axis) => axis !== twice) };
-  return diagonal({ tf } as LoweringContext, rest);
+  return diagonal(tf, rest);
 }
 
-function summed({ tf }: LoweringContext, { tensor, labels }: Operand, kept: ReadonlySet<string>): Operand {
+function summed(tf: TfModule, { tensor, labels }: Operand, kept: ReadonlySet<string>): Operand {
   const gone = labels.flatMap((label, axis) => (kept.has(label) ? [] : [axis]));
   return gone.length ? { tensor: tf.sum(tensor, gone), labels: labels.filter((label) => kept.has(label)) } : { tensor, labels };
 }
 
 /** One batched product: letters of both that stay are the batch, letters of both that go are summed over. */
-function multiply(context: LoweringContext, one: Operand, two: Operand, needed: ReadonlySet<string>): Operand {
-  const { tf } = context;
-  const left = summed(context, one, new Set([...needed, ...two.labels]));
-  const right = summed(context, two, new Set([...needed, ...left.labels]));
+function multiply(tf: TfModule, one: Operand, two: Operand, needed: ReadonlySet<string>): Operand {
+  const left = summed(tf, one, new Set([...needed, ...two.labels]));
+  const right = summed(tf, two, new Set([...needed, ...left.labels]));
   const both = left.labels.filter((label) => right.labels.includes(label));
   const batch = both.filter((label) => needed.has(label));
   const depth = both.filter((label) => !needed.has(label));
