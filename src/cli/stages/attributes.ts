@@ -1,6 +1,6 @@
 import { columnCsv, columnRows, columnText } from '../columnRows';
 import { list, openModel, UsageError, type Stage } from '../stage';
-import { attributeColumns } from '../../core/attributes/registry';
+import { attributeColumns, attributeFamilies } from '../../core/attributes/registry';
 
 export const attributes: Stage = {
   name: 'attributes',
@@ -15,7 +15,7 @@ export const attributes: Stage = {
   async run(args, services) {
     if (args.flags.has('arrow')) throw new UsageError('Arrow files cannot be written yet, --csv and --json can');
     const summary = await openModel(args, services);
-    const names = list(args, 'columns') ?? attributeColumns.map(({ name }) => name);
+    const names = list(args, 'columns') ?? attributeFamilies.filter(({ onRequest }) => !onRequest).flatMap(({ columns }) => columns.map(({ name }) => name));
     const columns = await services.sessions.columns({ model: summary.model, names }, services.task);
     const result = columnRows(summary, columns, list(args, 'layers'));
     return { json: result, text: () => (args.flags.has('csv') ? columnCsv(result) : columnText(result)) };

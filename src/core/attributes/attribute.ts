@@ -6,6 +6,8 @@ import type { WeightSummer } from './sums/weightSummer';
 /** A family of columns computed from weights alone; one file each, one register line in registry.ts. */
 export interface AttributeFamily {
   readonly columns: readonly ColumnInfo[];
+  /** Computed only when one of its columns is named: it takes long on large models. */
+  readonly onRequest?: boolean;
   /** One array of `table.rowCount` values a column, in the order of `columns`. */
   compute(graph: ModelGraph, table: ParticleTable, task?: Task, services?: AttributeServices): Promise<readonly Float32Array[]>;
 }

@@ -12,6 +12,7 @@ import { forEachRun, isOwnWeight, particleWeights } from './particleWeights';
  * strongly has rank n; one whose particles are mixtures of three has at most rank 3. The value is the layer's, the same for each of its particles.
  */
 export const effectiveRank: AttributeFamily = {
+  onRequest: true,
   columns: [{
     name: 'effectiveRank', title: 'Effective rank of the layer', unit: '', scale: 'sequential',
     meaning: 'How many different directions the weights of the layer\'s particles really span (exponential of the entropy of its singular values); far below the number of particles, some can go.',

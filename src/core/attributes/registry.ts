@@ -12,12 +12,12 @@ export const attributeFamilies: readonly AttributeFamily[] = [weightStatistics, 
 
 export const attributeColumns: readonly ColumnInfo[] = attributeFamilies.flatMap((family) => family.columns);
 
-/** Adds the named weight-only columns (all when undefined) to the table; those that are there already cost nothing. */
+/** Adds the named weight-only columns (all that are not only for who asks for them, when undefined) to the table; those that are there already cost nothing. */
 export async function addAttributes(
   graph: ModelGraph, table: ParticleTable, names?: ReadonlySet<string>, task?: Task, services?: AttributeServices,
 ): Promise<void> {
   const wanted = attributeFamilies.filter((family) =>
-    family.columns.some(({ name }) => (!names || names.has(name)) && !table.column(name)),
+    family.columns.some(({ name }) => (names ? names.has(name) : !family.onRequest) && !table.column(name)),
   );
   for (const [done, family] of wanted.entries()) {
     throwIfCancelled(task);

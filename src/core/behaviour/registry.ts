@@ -5,16 +5,22 @@ import { attentionHeads } from './attentionHeads';
 import { activationStatistics } from './activationStatistics';
 import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import { classSelectivity } from './classSelectivity';
+import { connections } from './connections';
 import { contribution } from './contribution';
+import { effectByGroup } from './effectByGroup';
+import { factors } from './factors';
+import { linearProbe } from './linearProbe';
 import { memoryLength } from './memoryLength';
 import { particleMap } from './particleMap';
 import { recurrentGates } from './recurrentGates';
 import { redundancy } from './redundancy';
+import { synergy } from './synergy';
 
 /** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
 export const behaviourFamilies: readonly BehaviourFamily[] = [
-  activationStatistics, classSelectivity, redundancy, particleMap, attentionHeads, recurrentGates, memoryLength, contribution, ablation, meanAblation,
-  resampleAblation,
+  activationStatistics, classSelectivity, redundancy, particleMap, linearProbe, connections, attentionHeads, recurrentGates, memoryLength, factors,
+  contribution, ablation, meanAblation,
+  resampleAblation, synergy, effectByGroup,
 ];
 
 export const behaviourColumns = behaviourFamilies.flatMap((family) => family.columns);

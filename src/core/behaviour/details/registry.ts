@@ -3,8 +3,12 @@ import type { ParticleGroup } from '../../particles/particle';
 import type { ParticleTable } from '../../particles/particleTable';
 import type { Detail, DetailInfo } from './detail';
 import { attentionPattern } from '../attentionHeads';
+import { connectionMatrix, strongestConnections } from '../connections';
+import { effectAlongGroups } from '../effectByGroup';
+import { separatedItems } from '../factors';
 import { componentMap, neighbourMap } from '../particleMap';
 import { gateSaturation, gatesAlongText } from '../recurrentGates';
+import { synergyPairs } from '../synergy';
 import { activationHistogram } from './activationHistogram';
 import { responseByClass } from './responseByClass';
 import { singularValues } from './singularValues';
@@ -12,7 +16,8 @@ import { topSamples } from './topSamples';
 
 /** Every result with many values; a new one is one file and one line here. */
 export const details: readonly Detail[] = [
-  topSamples, activationHistogram, responseByClass, attentionPattern, gateSaturation, gatesAlongText, componentMap, neighbourMap, singularValues,
+  topSamples, activationHistogram, responseByClass, attentionPattern, gateSaturation, gatesAlongText, separatedItems, effectAlongGroups, componentMap, neighbourMap,
+  connectionMatrix, strongestConnections, synergyPairs, singularValues,
 ];
 
 /** Those that apply to a layer (and to its particles). */
