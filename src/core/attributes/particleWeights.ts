@@ -16,10 +16,10 @@ export interface SlicedWeight {
 
 /**
  * Whether a slice counts among a particle's weights: a head's four projections do; biases, norms and the recurrent column
- * by which a unit speaks to the others do not.
+ * by which a unit speaks to the others do not, nor keys and values that several heads share.
  */
-export function isOwnWeight({ role }: WeightSlice): boolean {
-  return role === 'weight' || role === 'query' || role === 'key' || role === 'value' || role === 'output';
+export function isOwnWeight({ role, shared = 1 }: WeightSlice): boolean {
+  return shared === 1 && (role === 'weight' || role === 'query' || role === 'key' || role === 'value' || role === 'output');
 }
 
 /** Reads the weights in which a group's particles are slices. */

@@ -7,7 +7,10 @@ export interface ParticleGroup {
   readonly count: number;
   /** Row of its first particle in the table. */
   readonly firstRow: number;
-  /** The value right behind the operator whose axis enumerates the particles (pre-activation). */
+  /**
+   * The value right behind the operator whose axis enumerates the particles (pre-activation); for heads that never have an
+   * axis of their own (batch and heads in one), the axis inside a reshape that does, which is no value's.
+   */
   readonly producer: AxisRef;
   /** Where the particles act on the rest of the model: behind their own norm, activation and pooling. Masking these is ablation. */
   readonly acts: readonly AxisRef[];

@@ -129,6 +129,8 @@ export interface WeightSlice {
   readonly block?: number;
   /** The pattern repeats at this stride (gates of an LSTM: every = units). */
   readonly every?: number;
+  /** So many particles, one behind the other, share each slice (keys and values of grouped queries); 1 unless said. */
+  readonly shared?: number;
 }
 
 /** y = Σ_j contribution_j(x) + bias, over the indices j of `axis` of input `input`. */

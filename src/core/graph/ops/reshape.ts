@@ -239,24 +239,18 @@ function fixedTargets(node: GraphNode, context: ShapeContext): Relation[] {
     .map((axis) => barrier(y, axis, 'its size is part of a shape that is computed when the model runs'));
 }
 
-/** The target as constants: at most one entry may be left open (-1), or be copied from the input (0). */
+/** The target as constants, where it leaves nothing open but what is copied from the input (0) or was left to the operator (-1). */
 function literalTarget(node: GraphNode, context: ResizeContext, now: readonly Dim[], wanted: Shape): number[] | undefined {
   const [x, y] = [firstInput(node), firstOutput(node)];
   const [before, after] = [context.sizes(x), context.facts(y).shape];
   const copies = intOf(node, 'allowzero', 0) === 0;
-  let open = now.includes(-1);
-  const result: number[] = [];
-  for (const [axis, entry] of now.entries()) {
+  const result = now.map((entry, axis) => {
     const size = wanted[axis] ?? null;
-    if (entry !== null && entry <= 0) result.push(entry);
-    else if (typeof after?.[axis] === 'number' && size !== null) result.push(size);
-    else if (copies && size !== null && before?.[axis] === size) result.push(0);
-    else if (!open) {
-      open = true;
-      result.push(-1);
-    } else return undefined;
-  }
-  return result;
+    if (entry !== null && entry <= 0) return entry;
+    if (typeof after?.[axis] === 'number') return size;
+    return copies && size !== null && before?.[axis] === size ? 0 : null;
+  });
+  return result.every((entry): entry is number => entry !== null) ? result : undefined;
 }
 
 /** A target that is computed when the model runs, each entry times what it should be over what it is. */
