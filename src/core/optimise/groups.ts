@@ -1,3 +1,4 @@
+import { intOf } from '../graph/attributes';
 import { coupledClasses, type CoupledClasses } from '../graph/coupledClasses';
 import { couplingOf, keyOf, nothingLeft, type Tie } from '../graph/coupling';
 import { contextOf } from '../graph/inferShapes';
@@ -256,7 +257,11 @@ function tieWords(graph: ModelGraph, node: GraphNode): string {
   const weights = node.inputs.find((input) => graph.tensors.has(input) && (indexOf(graph).consumers.get(input)?.length ?? 0) > 1);
   if (node.op in operatorWords) return `${operatorWords[node.op]} ${place}`;
   if (weights !== undefined) return `the shared weights ${weights}`;
-  return `${node.op === 'Conv' || node.op === 'ConvTranspose' ? 'the convolution by groups' : node.op} ${place}`;
+  if (node.op === 'Conv' || node.op === 'ConvTranspose') {
+    const channels = contextOf(graph).facts(node.inputs[0]!).shape?.[1];
+    return `the ${intOf(node, 'group', 1) === channels ? 'depthwise' : 'grouped'} convolution ${place}`;
+  }
+  return `${node.op} ${place}`;
 }
 
 const operatorWords: Readonly<Record<string, string>> = {

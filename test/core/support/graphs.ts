@@ -25,6 +25,8 @@ export function graphOf(sketch: {
   readonly nodes: readonly NodeSketch[];
   readonly weights: Readonly<Record<string, readonly number[] | NdArray>>;
   readonly seed?: number;
+  /** Inputs that hold whole numbers. */
+  readonly integers?: ReadonlySet<string>;
 }): Promise<ModelGraph> {
   const random = seededRandom(sketch.seed ?? 1);
   const tensors = new Map(
@@ -41,7 +43,7 @@ export function graphOf(sketch: {
   });
   return finishGraph({
     format: 'test', producer: 'test', opset: 18, nodes, tensors, layers, findings: [], origin: undefined,
-    inputs: Object.entries(sketch.inputs).map(([name, shape]) => ({ name, shape, dtype: 'float32' })),
+    inputs: Object.entries(sketch.inputs).map(([name, shape]) => ({ name, shape, dtype: sketch.integers?.has(name) ? 'int64' : 'float32' })),
     outputs: sketch.outputs.map((name) => ({ name, dtype: 'float32' })),
   });
 }

@@ -46,17 +46,19 @@ export const convolution: OperatorFamily = {
       relations.push({ ...plain(x, 1, y, 1), inner: multiplier }, plain(w, 0, y, 1));
       relations.push(...barriers(w, [1], 'a depthwise kernel reads one channel'));
     } else {
-      const reason = 'a grouped convolution needs equal groups';
-      relations.push(...[x, y].flatMap((value) => barriers(value, [1], reason)), ...barriers(w, [0, 1], reason));
+      relations.push(...groupRelations(node, sizes));
     }
     return relations;
   },
 
   resize(node, context) {
     const sizes = sizesOf(node, context);
-    const channels = context.after(firstInput(node)).shape?.[1];
-    if (!sizes || !depthwise(sizes) || typeof channels !== 'number' || channels === sizes.group) return node;
-    return withAttributes(node, { set: { group: int(channels) } });
+    if (!sizes || sizes.group === 1) return node;
+    // Of a group stay as many channels on the grouped side as the weights say.
+    const channels = context.after(transposed(node) ? firstOutput(node) : firstInput(node)).shape?.[1];
+    const each = context.after(node.inputs[1] ?? '').shape?.[1];
+    if (typeof channels !== 'number' || typeof each !== 'number' || channels / each === sizes.group) return node;
+    return withAttributes(node, { set: { group: int(channels / each) } });
   },
 
   particles(node, context): ParticleRule | undefined {
@@ -112,6 +114,25 @@ interface Sizes {
 
 function transposed(node: GraphNode): boolean {
   return node.op === 'ConvTranspose';
+}
+
+/**
+ * Groups of equal size: whole groups go, or the same share of each. The channels on either side are the groups, times those
+ * of one group; these are axes inside the operator.
+ */
+function groupRelations(node: GraphNode, { group, inputs, outputs }: Sizes): Relation[] {
+  const [x, y, w] = [firstInput(node), firstOutput(node), node.inputs[1] ?? ''];
+  if (inputs === null || outputs === null || inputs % group || outputs % group) {
+    const reason = 'the groups of this convolution are not of equal size';
+    return [...[x, y].flatMap((value) => barriers(value, [1], reason)), ...barriers(w, [0, 1], reason)];
+  }
+  const inside = (axis: number, size: number): Pick<Relation, 'a' | 'size'> => ({ a: { value: `${node.name}\0groups`, axis }, size });
+  const [groups, read, made] = [inside(0, group), inside(1, inputs / group), inside(2, outputs / group)];
+  const [many, few] = transposed(node) ? [read, made] : [made, read];
+  const of = (part: Pick<Relation, 'a' | 'size'>, value: string, axis: number): Relation[] => [
+    { ...groups, b: { value, axis }, inner: part.size! }, { ...part, b: { value, axis }, outer: group },
+  ];
+  return [...of(read, x, 1), ...of(made, y, 1), ...of(many, w, 0), { ...few, b: { value: w, axis: 1 } }];
 }
 
 /** [axis of the weights that reads channels, axis that makes them] */

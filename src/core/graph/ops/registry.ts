@@ -13,6 +13,7 @@ import { gather } from './gather';
 import { masks } from './masks';
 import { normalisation } from './normalisation';
 import { pad } from './pad';
+import { pixelShuffle } from './pixelShuffle';
 import { pooling } from './pooling';
 import { recurrent } from './recurrent';
 import { reductions } from './reductions';
@@ -47,6 +48,7 @@ export const families: readonly OperatorFamily[] = [
   masks,
   normalisation,
   pad,
+  pixelShuffle,
   pooling,
   recurrent,
   reductions,
