@@ -25,9 +25,15 @@ export interface BehaviourContext {
   report(finding: Finding): void;
 }
 
+export interface BehaviourColumn extends ColumnInfo {
+  readonly exact: boolean;
+  /** The exact column that this one estimates; the registry measures how well. */
+  readonly estimateOf?: string;
+}
+
 /** A family of columns computed by running the model; one file each, one register line in registry.ts. */
 export interface BehaviourFamily {
-  readonly columns: readonly (ColumnInfo & { readonly exact: boolean })[];
+  readonly columns: readonly BehaviourColumn[];
   /** Left out, with a finding, when the data has no labels. */
   readonly needsLabels?: boolean;
   /** Computed only when one of its columns is named: it takes long, or few want it. */

@@ -1,10 +1,11 @@
-import { targetsOf, type Objective, type Targets } from '../evaluate/metrics';
+import { batchModel } from '../evaluate/batching';
+import { objectiveFor, targetsOf, type Objective, type Targets } from '../evaluate/metrics';
 import { throwIfCancelled } from '../graph/errors';
 import { seededRandom } from '../graph/seededRandom';
 import type { ParticleGroup } from '../particles/particle';
 import type { BehaviourContext } from './behaviour';
+import { exactChanges } from './exactChanges';
 import { openParticleGradients, type ByGroup, type ForwardRun, type ParticleGradients } from './particleGradients';
-import { openSilencing, type Silencing } from './silencing';
 
 export interface EstimateOptions {
   /** Backward passes a sample at most: one for each output where there are no more of them. */
@@ -13,11 +14,11 @@ export interface EstimateOptions {
   readonly measuring?: boolean;
 }
 
-/** Sums of the objective over all samples: as the model is, and without each particle by row (undefined: not estimated). */
-export interface EstimatedSums {
-  readonly before: Float64Array;
-  readonly without: readonly (Float64Array | undefined)[];
-  /** Rows whose sums are exact. */
+/** By row; NaN where nothing could be estimated. */
+export interface LossEstimate {
+  readonly loss: Float32Array;
+  readonly metric: Float32Array;
+  /** Rows whose numbers are exact. */
   readonly measured: ReadonlySet<number>;
 }
 
@@ -41,62 +42,83 @@ const measuredShare = 2;
  * 3. What linearity misses elsewhere (gates that saturate, norms, attention) mostly scales a layer's changes alike: a few
  *    particles are silenced on the first batch, and the line through the origin is taken from them.
  */
-export async function estimateSums(
-  context: BehaviourContext, groups: readonly ParticleGroup[], objective: Objective, { outputs = mostOutputs, measuring = true }: EstimateOptions = {},
-): Promise<EstimatedSums> {
-  const { data, table, task } = context;
+export async function estimateLosses(
+  context: BehaviourContext, groups: readonly ParticleGroup[], { outputs = mostOutputs, measuring = true }: EstimateOptions = {},
+): Promise<LossEstimate> {
+  const { data, table } = context;
+  const objective = objectiveFor((await batchModel(context.graph)).graph, data);
+  const linear = await linearEstimates(context, groups, objective, outputs);
+  const before = objective.finish(linear.before, data.count);
+  const { name } = objective.decisive;
+  const [loss, metric] = [table.emptyValues(), table.emptyValues()];
+  linear.changes.forEach((change, row) => {
+    const after = objective.finish(change.map((value, index) => value + linear.before[index]!), data.count);
+    loss[row] = after.loss - before.loss;
+    metric[row] = after.metrics[name]! - before.metrics[name]!;
+  });
+  const measured = new Set<number>();
+  if (!measuring) return { loss, metric, measured };
+  // What acts on the output itself is exact as it is.
+  const inside = groups.filter((group) => group.acts.every(({ value }) => value !== objective.output) && group.producer.value !== objective.output);
+  const small = fewest(inside, measuredShare * linear.passes);
+  for (const [row, exact] of await exactChanges(context, small.flatMap(rowsOfGroup))) {
+    measured.add(row);
+    [loss[row], metric[row]] = [exact.loss, exact.metric];
+  }
+  const first = { ...context, data: { ...data, count: linear.firstCount } };
+  for (const group of inside.filter((candidate) => !small.includes(candidate))) {
+    const slope = await slopeOf(first, rowsOfGroup(group).flatMap((row) => {
+      const estimated = linear.first.get(row);
+      return estimated === undefined ? [] : [{ row, estimated }];
+    }));
+    for (const row of rowsOfGroup(group)) loss[row]! *= slope;
+  }
+  return { loss, metric, measured };
+}
+
+interface LinearEstimates {
+  /** Sums of the objective over all samples as the model is, and by row what changes in them. */
+  readonly before: Float64Array;
+  readonly changes: ReadonlyMap<number, Float64Array>;
+  /** Mean change of the loss over the first batch, by row. */
+  readonly first: ReadonlyMap<number, number>;
+  readonly firstCount: number;
+  /** Backward passes a sample. */
+  readonly passes: number;
+}
+
+async function linearEstimates(
+  context: BehaviourContext, groups: readonly ParticleGroup[], objective: Objective, most: number,
+): Promise<LinearEstimates> {
+  const { data, task } = context;
   const gradients = await openParticleGradients(context, groups, { output: objective.output, recurrence: true });
-  let silencing: Silencing | undefined;
   try {
-    silencing = measuring ? await openSilencing(context, groups, objective.output) : undefined;
     const random = seededRandom(data.seed);
     const before = new Float64Array(objective.sums);
-    const changes = new Array<Float64Array | undefined>(table.rowCount);
-    const exact = new Set<number>();
-    const slopes = new Map<ParticleGroup, number>();
-    let small: readonly ParticleGroup[] = [];
-    const samples = Math.min(gradients.samples, silencing?.samples ?? Infinity);
-    for (let from = 0; from < data.count; from += samples) {
+    const changes = new Map<number, Float64Array>();
+    const first = new Map<number, number>();
+    let passes = 0;
+    for (let from = 0; from < data.count; from += gradients.samples) {
       throwIfCancelled(task);
       task?.progress?.(from, data.count, 'Estimating losses');
-      const to = Math.min(data.count, from + samples);
+      const to = Math.min(data.count, from + gradients.samples);
       const run = await gradients.forward(from, to);
       const targets = await targetsOf(data, from, to);
-      const base = new Float64Array(objective.sums);
-      objective.add(base, run.outputs, run.width, 0, to - from, targets);
-      base.forEach((value, index) => (before[index]! += value));
-      const measure = async (row: number): Promise<Float64Array> => {
-        const sums = new Float64Array(objective.sums);
-        const found = await silencing!.run(from, to, new Int32Array(to - from).fill(row));
-        objective.add(sums, found, run.width, 0, to - from, targets);
-        return sums.map((value, index) => value - base[index]!);
-      };
-      if (silencing && from === 0) {
-        // What acts on the output itself is exact as it is.
-        const inside = silencing.groups.filter((group) => group.acts.every(({ value }) => value !== objective.output) && group.producer.value !== objective.output);
-        small = fewest(inside, measuredShare * Math.min(run.width, outputs));
-      }
-      for (const row of small.flatMap(rowsOfGroup)) {
-        exact.add(row);
-        addTo(changes, row, await measure(row));
-      }
-      const others = gradients.groups.filter((group) => !small.includes(group));
-      if (!others.length) continue;
-      const linear = await linearise(gradients, run, objective, targets, { most: outputs, random });
-      for (const group of others) {
-        const estimates = new Map(rowsOfGroup(group).map((row) => [row, linear(row)] as const));
-        if (silencing?.groups.includes(group) && from === 0) slopes.set(group, await slopeOf(estimates, measure));
-        for (const [row, estimate] of estimates) addTo(changes, row, estimate);
+      objective.add(before, run.outputs, run.width, 0, to - from, targets);
+      const linear = await linearise(gradients, run, objective, targets, { most, random });
+      passes = linear.passes;
+      for (const row of gradients.groups.flatMap(rowsOfGroup)) {
+        const change = linear.change(row);
+        if (from === 0) first.set(row, change[0]! / to);
+        const own = changes.get(row);
+        if (own) change.forEach((value, index) => (own[index]! += value));
+        else changes.set(row, change);
       }
     }
     task?.progress?.(data.count, data.count, 'Estimating losses');
-    for (const [group, slope] of slopes) {
-      for (const row of rowsOfGroup(group)) changes[row]![0]! *= slope;
-    }
-    return { before, measured: exact, without: changes.map((change) => change?.map((value, index) => value + before[index]!)) };
+    return { before, changes, first, passes, firstCount: Math.min(data.count, gradients.samples) };
   } finally {
     await gradients.dispose();
-    await silencing?.dispose();
   }
 }
 
@@ -110,22 +132,15 @@ function rowsOfGroup({ firstRow, count }: ParticleGroup): readonly number[] {
   return Array.from({ length: count }, (_, particle) => firstRow + particle);
 }
 
-function addTo(list: (Float64Array | undefined)[], row: number, values: Float64Array): void {
-  const own = (list[row] ??= new Float64Array(values.length));
-  values.forEach((value, index) => (own[index]! += value));
-}
-
 /**
  * By how much exact changes of the loss exceed estimated ones: the line through the origin and some particles from the
  * largest estimate down, drawn towards 1 by how uncertain it is.
  */
-async function slopeOf(estimates: ReadonlyMap<number, Float64Array>, measure: (row: number) => Promise<Float64Array>): Promise<number> {
-  const ranked = [...estimates].map(([row, sums]) => ({ row, estimated: sums[0]! })).sort((one, two) => Math.abs(two.estimated) - Math.abs(one.estimated));
-  const points: { readonly estimated: number; readonly exact: number }[] = [];
-  for (let turn = 0; turn < Math.min(calibrating, ranked.length); turn++) {
-    const { row, estimated } = ranked[Math.floor((turn * ranked.length) / (2 * calibrating))]!;
-    points.push({ estimated, exact: (await measure(row))[0]! });
-  }
+async function slopeOf(context: BehaviourContext, estimates: readonly { readonly row: number; readonly estimated: number }[]): Promise<number> {
+  const ranked = [...estimates].sort((one, two) => Math.abs(two.estimated) - Math.abs(one.estimated));
+  const chosen = Array.from({ length: Math.min(calibrating, ranked.length) }, (_, turn) => ranked[Math.floor((turn * ranked.length) / (2 * calibrating))]!);
+  const exact = await exactChanges(context, new Set(chosen.map(({ row }) => row)));
+  const points = chosen.flatMap(({ row, estimated }) => (exact.has(row) ? [{ estimated, exact: exact.get(row)!.loss }] : []));
   const squares = points.reduce((sum, { estimated }) => sum + estimated ** 2, 0);
   if (points.length < 3 || !(squares > 0)) return 1;
   const slope = points.reduce((sum, { estimated, exact }) => sum + estimated * exact, 0) / squares;
@@ -134,8 +149,11 @@ async function slopeOf(estimates: ReadonlyMap<number, Float64Array>, measure: (r
   return gap > 0 ? Math.max(0, 1 + (slope - 1) * (gap / (gap + variance))) : 1;
 }
 
-/** Changes of the objective's sums over a run's samples without a particle, judged by linearised outputs. */
-type Linearised = (row: number) => Float64Array;
+interface Linearised {
+  /** Changes of the objective's sums over a run's samples without a particle, judged by linearised outputs. */
+  change(row: number): Float64Array;
+  readonly passes: number;
+}
 
 async function linearise(
   gradients: ParticleGradients, run: ForwardRun, objective: Objective, targets: Targets, { most, random }: { most: number; random: () => number },
@@ -167,12 +185,12 @@ async function linearise(
   const base = new Float64Array(objective.sums);
   objective.add(base, outputs, width, 0, samples, targets);
   const changed = new Float32Array(outputs.length);
-  return (row) => {
+  const change = (row: number): Float64Array => {
     const group = gradients.groups.find(({ firstRow, count }) => row >= firstRow && row < firstRow + count)!;
     const particle = row - group.firstRow;
     changed.set(outputs);
-    changes.forEach((change, turn) => {
-      const products = change.get(group)!;
+    changes.forEach((found, turn) => {
+      const products = found.get(group)!;
       for (let sample = 0; sample < samples; sample++) {
         changed[sample * width + (chosen ? chosen[sample * followed + turn]! : turn)]! -= products[sample * group.count + particle]!;
       }
@@ -188,6 +206,7 @@ async function linearise(
     });
     return sums;
   };
+  return { change, passes: changes.length + others.length };
 }
 
 /** By sample: the outputs on which its loss hangs most. */

@@ -1,5 +1,5 @@
 import { throwIfCancelled } from '../graph/errors';
-import type { Provenance } from '../particles/particleTable';
+import type { Column, ParticleTable, Provenance } from '../particles/particleTable';
 import { ablation, meanAblation, resampleAblation } from './ablation/ablation';
 import { attentionHeads } from './attentionHeads';
 import { activationStatistics } from './activationStatistics';
@@ -7,6 +7,8 @@ import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import { classSelectivity } from './classSelectivity';
 import { connections } from './connections';
 import { contribution } from './contribution';
+import { estimateError, knownError } from './estimateError';
+import { estimates } from './estimates';
 import { effectByGroup } from './effectByGroup';
 import { factors } from './factors';
 import { linearProbe } from './linearProbe';
@@ -19,7 +21,7 @@ import { synergy } from './synergy';
 /** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
 export const behaviourFamilies: readonly BehaviourFamily[] = [
   activationStatistics, classSelectivity, redundancy, particleMap, linearProbe, connections, attentionHeads, recurrentGates, memoryLength, factors,
-  contribution, ablation, meanAblation,
+  contribution, estimates, ablation, meanAblation,
   resampleAblation, synergy, effectByGroup,
 ];
 
@@ -41,7 +43,7 @@ export async function addBehaviour(context: BehaviourContext, names?: ReadonlySe
       continue;
     }
     const computed = await family.compute(context);
-    family.columns.forEach(({ exact, ...column }, index) => {
+    for (const [index, { exact, estimateOf, ...column }] of family.columns.entries()) {
       const provenance: Provenance = {
         source: data.synthetic ? 'synthetic' : 'data', data: data.title, samples: data.count, engine: engine.title, seed: data.seed, exact,
       };
@@ -52,9 +54,25 @@ export async function addBehaviour(context: BehaviourContext, names?: ReadonlySe
           if (!layers.has(group.layer)) values.set(before.values.subarray(group.firstRow, group.firstRow + group.count), group.firstRow);
         }
       }
-      table.add({ ...column, provenance, values });
-    });
+      const error = estimateOf === undefined ? undefined : await estimateError(context, values, estimateOf, sameData(table.column(estimateOf), provenance));
+      table.add({ ...column, provenance: { ...provenance, ...(error && { error }) }, values });
+    }
+    updateErrors(table, family);
   }
+}
+
+/** Estimates that were there before are compared with the exact values that have come. */
+function updateErrors(table: ParticleTable, { columns }: BehaviourFamily): void {
+  for (const { name, estimateOf } of behaviourColumns) {
+    const estimate = table.column(name);
+    if (!estimate || estimateOf === undefined || !columns.some((column) => column.name === estimateOf)) continue;
+    const error = knownError(estimate.values, sameData(table.column(estimateOf), estimate.provenance));
+    if (error) table.add({ ...estimate, provenance: { ...estimate.provenance, error } });
+  }
+}
+
+function sameData(column: Column | undefined, provenance: Provenance): Column | undefined {
+  return column && sameOrigin(column.provenance, provenance) ? column : undefined;
 }
 
 /** Numbers from other samples must not stand in one column. */

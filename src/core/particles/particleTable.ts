@@ -10,7 +10,14 @@ export interface Provenance {
   readonly seed?: number;
   /** Exact, or an estimate; an estimate says its measured error as soon as exact values exist. */
   readonly exact: boolean;
-  readonly error?: { readonly spearman: number; readonly pearson: number; readonly comparedWith: number };
+  readonly error?: {
+    readonly spearman: number;
+    readonly pearson: number;
+    /** Number of particles whose exact values it was compared with. */
+    readonly comparedWith: number;
+    /** Mean distance from them, in the column's unit. */
+    readonly absolute?: number;
+  };
 }
 
 export interface ColumnInfo {
