@@ -39,6 +39,10 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     const task: ComputeTask = { signal: terminal.signal, progress: line.show };
     const result = await stage.run(parsed, {
       sessions: createSessions(computeOptions(parsed)), task,
+      line: (text) => {
+        line.clear();
+        terminal.out(`${text}\n`);
+      },
       note: (text) => {
         line.clear();
         terminal.error(`${text}\n`);

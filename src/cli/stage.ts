@@ -30,6 +30,8 @@ export interface Arguments {
 export interface StageServices {
   readonly sessions: MethodTable;
   readonly task: ComputeTask;
+  /** A line of the result that need not wait for the rest. */
+  line(text: string): void;
   /** A remark for the user that is not part of the result. */
   note(text: string): void;
 }

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { CancelledError, ParticlizeError } from '../core/graph/errors';
 import type {
-  ColumnData, ComputeOptions, Method, ModelId, ModelSummary, Params, Request, Response, Result,
+  ColumnData, ComputeOptions, Method, ModelId, ModelSummary, Params, Request, Response, Result, TrainingUpdate,
 } from './protocol';
 import { activity } from './rpc';
 
@@ -9,6 +9,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   readonly progress?: (done: number, total: number, message?: string) => void;
   readonly columns?: (columns: readonly ColumnData[]) => void;
+  readonly training?: (update: TrainingUpdate) => void;
 }
 
 export interface ClientSettings {
@@ -205,6 +206,9 @@ class Connection {
         break;
       case 'columns':
         pending.options.columns?.(message.columns);
+        break;
+      case 'training':
+        pending.options.training?.(message.update);
         break;
       case 'result':
         this.pending.delete(message.id);

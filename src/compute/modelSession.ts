@@ -1,6 +1,10 @@
 import path from 'node:path';
 import { addAttributes, attributeColumns } from '../core/attributes/registry';
 import type { WeightSummer } from '../core/attributes/sums/weightSummer';
+import { NotToldApart } from '../core/behaviour/ablation/cut';
+import { divergenceFor } from '../core/behaviour/ablation/divergence';
+import { effectCount } from '../core/behaviour/ablation/effects';
+import { sweepPart } from '../core/behaviour/ablation/sweep';
 import type { BehaviourContext } from '../core/behaviour/behaviour';
 import type { DetailInfo } from '../core/behaviour/details/detail';
 import { responseOf } from '../core/behaviour/forward';
@@ -28,20 +32,26 @@ import { applyPlan, take } from '../core/optimise/surgery';
 import { decompose } from '../core/particles/decompose';
 import type { ParticleGroup } from '../core/particles/particle';
 import type { Column, ParticleTable } from '../core/particles/particleTable';
+import type { BehaviourPool } from './behaviourPool';
 import { computeDetail, knownDetails } from './details';
 import { fileDigest } from './fileDigest';
 import { fileSetOf } from './files';
 import type {
   ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, PlanPreview,
-  RecipeMatch, SuggestRequest, SuggestResult,
+  RecipeMatch, SuggestRequest, SuggestResult, SweepRequest,
 } from './protocol';
-import { findRecipes, loadRecipe } from './recipeFiles';
+import { findRecipes, loadRecipe, recipeStamp } from './recipeFiles';
 import { saveModel } from './saveModel';
+import { sweepCache } from './sweepCache';
 
 export interface SessionServices {
   engine(): Promise<Engine>;
   readonly memoryBytes: number;
   readonly summer: WeightSummer;
+  /** Processes that share exact sweeps; none in a process of the pool itself. */
+  readonly pool?: BehaviourPool;
+  /** Where exact sweeps keep what they have found. */
+  readonly cacheFolder?: string;
 }
 
 /** One open model: its graph, its table of particles, and everything that the faces ask of them. */
@@ -50,8 +60,10 @@ export class ModelSession {
   /** What columns noticed, by layer or recipe. */
   readonly findings: Finding[] = [];
 
+  private swept: { readonly run: string; readonly context: Promise<BehaviourContext> } | undefined;
+
   private constructor(
-    readonly id: ModelId, readonly file: string, private readonly format: Format, readonly graph: ModelGraph,
+    readonly id: ModelId, readonly file: string, readonly format: Format, readonly graph: ModelGraph,
     private readonly stamp: { readonly sizeBytes: number; readonly sha256: string }, private readonly services: SessionServices,
   ) {
     this.table = decompose(graph);
@@ -173,6 +185,30 @@ export class ModelSession {
     return suggest(context, { maxDrop: request.maxDrop, target: request.target });
   }
 
+  /** A part of a sweep that another process leads. */
+  async sweep(request: SweepRequest, task: ComputeTask): Promise<{ effects: Float32Array }> {
+    if (this.swept?.run !== request.run) this.swept = { run: request.run, context: this.context(request.recipe, request, {}) };
+    const context: BehaviourContext = { ...await this.swept.context, task };
+    const group = this.group(request.layer);
+    const { particles } = request;
+    if (!particles.every((particle) => Number.isInteger(particle) && particle >= 0 && particle < group.count)) {
+      throw new ParticlizeError({ file: path.basename(this.file), place: request.layer, cause: `it has ${group.count} particles, and others were asked for` });
+    }
+    const model = await batchModel(this.graph);
+    const sweep = { model, objective: objectiveFor(model.graph, context.data), divergence: divergenceFor(model.graph, context.data) };
+    const effects = new Float32Array(particles.length * effectCount);
+    const place = new Map(particles.map((particle, at) => [particle, at]));
+    try {
+      await sweepPart(context, sweep, { group, replacement: request.replacement, particles }, {
+        found: (particle, found) => effects.set(found, place.get(particle)! * effectCount),
+      });
+    } catch (error) {
+      if (error instanceof NotToldApart) return { effects: new Float32Array() };
+      throw error;
+    }
+    return { effects };
+  }
+
   async preview(plan: Plan): Promise<PlanPreview> {
     return (await this.operate(plan)).preview;
   }
@@ -211,9 +247,15 @@ export class ModelSession {
     const { dataset } = await this.load(recipe, samples);
     const engine = await this.services.engine();
     const data = seed === undefined ? dataset : { ...dataset, seed };
+    const report = (finding: Finding): void => void this.findings.push(finding);
+    const { pool, cacheFolder } = this.services;
+    const { sha256 } = this.stamp;
     return {
+      workers: pool?.workers({ path: this.file, recipe, samples, seed, sha256 }, report),
+      store: cacheFolder === undefined ? undefined
+        : sweepCache(cacheFolder, [sha256, await recipeStamp(recipe), data.title, data.count, data.seed, engine.title]),
       graph: this.graph, table: this.table, engine, data, task, memoryBytes: this.services.memoryBytes,
-      report: (finding) => this.findings.push(finding),
+      report,
       arrived: (name, values) => {
         const info = behaviourColumns.find((column) => column.name === name);
         if (!info || !task.columns) return;

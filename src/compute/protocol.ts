@@ -1,8 +1,11 @@
+import type { Replacement } from '../core/behaviour/ablation/sweep';
 import type { DetailInfo } from '../core/behaviour/details/detail';
 import type { DetailData } from '../core/behaviour/details/detailData';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import type { Finding, Task } from '../core/graph/errors';
 import type { Shape } from '../core/graph/modelGraph';
+import type { CurvePoint, EpochRow, FineTuned, FineTuneOptions } from '../core/train/fineTune';
+import type { OptimiserKind } from '../core/train/optimisers';
 import type { Plan, Refusal, ShapeChange, Suggestion } from '../core/optimise/plan';
 import type { ParticleKind } from '../core/graph/ops/operator';
 import type { ColumnInfo, Provenance } from '../core/particles/particleTable';
@@ -33,7 +36,13 @@ export interface ComputeMethods {
   preview: { params: { model: ModelId; plan: Plan }; result: PlanPreview };
   /** Writes the changed model beside the original (never over a file); returns what was written. */
   apply: { params: { model: ModelId; plan: Plan; folder: string; name?: string }; result: ApplyResult };
+  /** Exact effects of some particles, one after the other (core/behaviour/ablation/effects.ts): how processes share a sweep. None when they cannot be told apart. */
+  sweep: { params: SweepRequest; result: { readonly effects: Float32Array } };
   evaluate: { params: { model: ModelId; recipe: string; samples?: number }; result: Evaluation };
+  /** Trains further and writes the result into a folder; `training` events bring the curves. A cancelled run can be resumed. */
+  train: { params: TrainRequest; result: TrainResult };
+  /** Holds training of a model between two steps, or lets it go on. */
+  pauseTraining: { params: { model: ModelId; paused: boolean }; result: null };
   /** Recipes in the folder of the model that fit its inputs, best first. */
   recipes: { params: { model: ModelId }; result: readonly RecipeMatch[] };
 }
@@ -46,6 +55,7 @@ export type Result<M extends Method> = ComputeMethods[M]['result'];
 /** What a running call gets: cancellation, progress, and a way to send columns before all of them are there. */
 export interface ComputeTask extends Task {
   columns?(model: ModelId, columns: readonly ColumnData[]): void;
+  training?(model: ModelId, update: TrainingUpdate): void;
 }
 
 /** The implementation of the map: `createSessions(options)` returns one. Rejects with a ParticlizeError or CancelledError. */
@@ -60,6 +70,10 @@ export interface ComputeOptions {
   /** 0: as many as the machine has cores. */
   readonly threads: number;
   readonly memoryMegabytes: number;
+  /** Processes that share an exact sweep; missing: as many as threads, 1: none but this one. */
+  readonly workers?: number;
+  /** Where exact sweeps keep what they have found, to go on after a cancel; missing: nowhere. */
+  readonly cacheFolder?: string;
 }
 
 export interface EngineStatus {
@@ -126,6 +140,20 @@ export interface BehaviourRequest {
   readonly seed?: number;
 }
 
+export interface SweepRequest {
+  readonly model: ModelId;
+  /** Requests of one run find the samples loaded. */
+  readonly run: string;
+  readonly recipe: string;
+  readonly samples?: number;
+  readonly seed?: number;
+  readonly layer: string;
+  readonly replacement: Replacement;
+  readonly particles: readonly number[];
+  /** Of the model that the asking process has. */
+  readonly sha256: string;
+}
+
 export interface DetailRequest {
   readonly model: ModelId;
   readonly name: string;
@@ -170,6 +198,46 @@ export interface SuggestResult {
   readonly refusals: readonly Refusal[];
 }
 
+export interface TrainRequest {
+  readonly model: ModelId;
+  readonly recipe: string;
+  readonly settings: TrainSettings;
+  /** Is made when it is not there; nothing in it is written over. */
+  readonly folder: string;
+  /** Of the new model file. */
+  readonly name?: string;
+  /** File of the model that is learnt from (the original of a pruned one). */
+  readonly distil?: string;
+  /** Goes on from the checkpoint in the folder. */
+  readonly resume?: boolean;
+}
+
+/** What is left out is taken from fineTuneOptions in trainJob.ts. */
+export interface TrainSettings extends
+  Pick<FineTuneOptions, 'epochs' | 'steps' | 'patience' | 'distillation' | 'loss' | 'clipNorm' | 'frozenLayers' | 'freezeBatchNorm' | 'dropout'>,
+  Partial<Pick<FineTuneOptions, 'batch' | 'seed' | 'learningRate' | 'warmUpSteps'>> {
+  readonly optimiser?: OptimiserKind;
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  readonly weightDecay?: number;
+  /** 'step' divides by ten after each third. */
+  readonly schedule?: 'constant' | 'cosine' | 'step';
+}
+
+/** What is new since the last: points of the curves, rows of the table. */
+export interface TrainingUpdate {
+  readonly points: readonly CurvePoint[];
+  readonly rows: readonly EpochRow[];
+}
+
+export interface TrainResult extends Omit<FineTuned, 'graph'> {
+  /** Absolute paths; the first is the model. */
+  readonly files: readonly string[];
+  readonly trainingSamples: number;
+  /** 0: there were too few to hold any out, and the last weights were kept. */
+  readonly validationSamples: number;
+}
+
 export interface PlanPreview {
   readonly changes: readonly ShapeChange[];
   readonly refusals: readonly Refusal[];
@@ -200,6 +268,7 @@ export type Response =
   | { readonly kind: 'error'; readonly id: number; readonly error: RemoteError }
   | { readonly kind: 'progress'; readonly id: number; readonly done: number; readonly total: number; readonly message?: string }
   | { readonly kind: 'columns'; readonly id: number; readonly model: ModelId; readonly columns: readonly ColumnData[] }
+  | { readonly kind: 'training'; readonly id: number; readonly model: ModelId; readonly update: TrainingUpdate }
   | { readonly kind: 'ready' };
 
 export interface RemoteError {

@@ -31,6 +31,9 @@ export function serve(table: MethodTable, channel: Channel<Response, Request>): 
         columns: (model: string, columns: Extract<Response, { kind: 'columns' }>['columns']) => {
           if (live()) channel.send({ kind: 'columns', id, model, columns });
         },
+        training: (model: string, update: Extract<Response, { kind: 'training' }>['update']) => {
+          if (live()) channel.send({ kind: 'training', id, model, update });
+        },
       });
       return { kind: 'result', id, result };
     } catch (error) {
@@ -87,6 +90,9 @@ const activities: Readonly<Record<Method, string>> = {
   suggest: 'looking for suggestions',
   preview: 'previewing the plan',
   apply: 'applying the plan',
+  sweep: 'measuring particles',
   evaluate: 'evaluating the model',
   recipes: 'looking for recipes',
+  train: 'training the model',
+  pauseTraining: 'pausing the training',
 };

@@ -2,8 +2,11 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ParticlizeError, throwIfCancelled } from '../core/graph/errors';
 import { availableEngines, createEngine, type ChosenEngine } from '../engines/registry';
+import { behaviourPool } from './behaviourPool';
 import { ModelSession, type SessionServices } from './modelSession';
 import type { ComputeOptions, EngineStatus, MethodTable, ModelId } from './protocol';
+import { trainJob } from './trainJob';
+import { trainPauses } from './trainPause';
 import { weightWorkers } from './weightWorkers';
 
 /** Everything that can be asked about models, for all faces: the compute process serves it, the command line calls it directly. */
@@ -18,13 +21,16 @@ export function createSessions(options: ComputeOptions): MethodTable {
     engine.catch(() => (engine = undefined));
     return engine;
   };
-  const services: SessionServices = { memoryBytes, summer: weightWorkers(options.threads || undefined), engine: engineOf };
+  const services: SessionServices = {
+    memoryBytes, summer: weightWorkers(options.threads || undefined), engine: engineOf, pool: behaviourPool(options), cacheFolder: options.cacheFolder,
+  };
   const session = (id: ModelId): ModelSession => {
     const found = open.get(id)?.session;
     if (!found) throw new ParticlizeError({ cause: 'this model is not open any more', action: 'Open it again' });
     return found;
   };
   const turn = oneAtATime();
+  const pauses = trainPauses();
 
   return {
     engines: async () => engineStatus(await engineOf()),
@@ -49,8 +55,18 @@ export function createSessions(options: ComputeOptions): MethodTable {
     // What runs the model many times takes turns, so that the memory budget holds for all of them together.
     behaviour: (params, task) => turn(task, () => session(params.model).behaviour(params, task)),
     detail: (params, task) => turn(task, () => session(params.model).detail(params, task)),
+    sweep: (params, task) => turn(task, () => session(params.model).sweep(params, task)),
     suggest: (params, task) => turn(task, () => session(params.model).suggest(params, task)),
     evaluate: ({ model, recipe, samples }, task) => turn(task, () => session(model).evaluate(recipe, samples, task)),
+    train: (params, task) => turn(task, () => {
+      pauses.set(params.model, false);
+      const waitWhilePaused = (): Promise<void> => pauses.wait(params.model, task.signal);
+      return trainJob(session(params.model), params, { ...services, waitWhilePaused }, task);
+    }),
+    async pauseTraining({ model, paused }) {
+      pauses.set(model, paused);
+      return null;
+    },
     apply: ({ model, plan, folder, name }, task) => turn(task, () => session(model).apply(plan, folder, name, task)),
   };
 }
