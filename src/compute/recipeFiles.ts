@@ -1,3 +1,4 @@
+import { createHash, type Hash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { loadDataset, type DataFiles, type LoadedDataset, type LoadOptions } from '../core/data/loadDataset';
@@ -62,4 +63,27 @@ async function openData(recipe: Recipe, folder: string, relative: string): Promi
     throw new ParticlizeError({ file: recipe.file, place: 'data', cause: `the data file ${relative} does not exist`, action: 'Paths are relative to the recipe' });
   }
   return fileSource(file);
+}
+
+/** Says whether two runs read the same data: the recipe's text, with size and time of every file and folder that it names. */
+export async function recipeStamp(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8');
+  const folder = path.dirname(path.resolve(file));
+  const hash = createHash('sha256').update(text);
+  for (const name of [...new Set(textsIn(JSON.parse(text)))].sort()) await stampFile(hash, path.resolve(folder, name), name);
+  return hash.digest('hex');
+}
+
+async function stampFile(hash: Hash, file: string, name: string, depth = 0): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  if (!found) return;
+  hash.update(`\0${name}\0${found.size}\0${found.mtimeMs}`);
+  if (!found.isDirectory() || depth > 2) return;
+  for (const entry of (await readdir(file).catch(() => [])).sort()) await stampFile(hash, path.join(file, entry), `${name}/${entry}`, depth + 1);
+}
+
+/** Every text in the recipe: which of them are paths, the file system says. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return value.length < 1000 && !value.includes('\0') ? [value] : [];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }

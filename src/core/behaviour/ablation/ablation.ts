@@ -1,9 +1,10 @@
 import { batchModel } from '../../evaluate/batching';
 import { objectiveFor } from '../../evaluate/metrics';
-import { ParticlizeError, throwIfCancelled } from '../../graph/errors';
+import { throwIfCancelled } from '../../graph/errors';
 import type { ColumnInfo } from '../../particles/particleTable';
 import type { BehaviourContext, BehaviourFamily } from '../behaviour';
 import { chosenGroups } from '../forward';
+import { NotToldApart } from './cut';
 import { divergenceFor } from './divergence';
 import { effectCount } from './effects';
 import { sweepPart, type Replacement, type SweepModel, type SweepPart } from './sweep';
@@ -75,19 +76,22 @@ async function compute(context: BehaviourContext, replacement: Replacement, name
   const total = data.count * missing.reduce((sum, { group }) => sum + group.count, 0);
   let done = total - data.count * missing.reduce((sum, { particles }) => sum + particles.length, 0);
   const step = (part: SweepPart, more: number): void => task?.progress?.((done += more), total, `Ablation of ${part.group.layer}`);
-  if (workers && workers.count > 1 && seconds > worthWorkersSeconds) {
-    await workers.run(parts, (part, particles, effects) => {
-      particles.forEach((particle, at) => found.set(part, particle, effects.subarray(at * effectCount, (at + 1) * effectCount)));
-      step(part, particles.length * data.count);
-      found.send(part);
-    }, task);
-  } else {
-    for (const part of parts) {
-      throwIfCancelled(task);
-      await local(context, sweep, part, found, (more) => step(part, more));
+  try {
+    if (workers && workers.count > 1 && seconds > worthWorkersSeconds) {
+      await workers.run(parts, (part, particles, effects) => {
+        particles.forEach((particle, at) => found.set(part, particle, effects.subarray(at * effectCount, (at + 1) * effectCount)));
+        step(part, particles.length * data.count);
+        found.send(part);
+      }, task);
+    } else {
+      for (const part of parts) {
+        throwIfCancelled(task);
+        await local(context, sweep, part, found, (more) => step(part, more));
+      }
     }
+  } finally {
+    await found.settled();
   }
-  await found.settled();
   return found.columns;
 }
 
@@ -109,8 +113,8 @@ async function local(context: BehaviourContext, sweep: SweepModel, part: SweepPa
     });
   } catch (error) {
     // What cannot be told apart is left out, and the rest goes on.
-    if (!(error instanceof ParticlizeError && error.parts.place === part.group.layer)) throw error;
-    context.report({ severity: 'warning', place: part.group.layer, message: error.parts.cause });
+    if (!(error instanceof NotToldApart)) throw error;
+    context.report({ severity: 'warning', place: part.group.layer, message: `${error.parts.cause[0]!.toUpperCase()}${error.parts.cause.slice(1)}.` });
   }
   found.send(part);
 }
@@ -155,8 +159,9 @@ class Found {
     this.storing = this.storing.then(() => store.write(group.layer, this.replacement, effects)).catch(() => undefined);
   }
 
-  settled(): Promise<void> {
-    return this.storing;
+  async settled(): Promise<void> {
+    await this.storing;
+    await this.context.store?.flush().catch(() => undefined);
   }
 }
 

@@ -44,7 +44,14 @@ export interface CutOptions {
 /** Bytes that the part behind the cut may take at once: beyond what caches hold, more does not run faster. */
 const suffixBytes = 8 * 2 ** 20;
 
-/** Rejects with a ParticlizeError when the particles cannot be told apart where they act. */
+/** The particles cannot be told apart where they act: the layer is left out, and the rest goes on. */
+export class NotToldApart extends ParticlizeError {
+  constructor({ layer }: ParticleGroup) {
+    super({ place: layer, cause: 'the size of the axis on which its particles act is not known, so they cannot be ablated' });
+  }
+}
+
+/** Rejects with NotToldApart where that is so. */
 export async function openCut(model: BatchModel, group: ParticleGroup, options: CutOptions): Promise<Cut> {
   const { graph } = model;
   const { engine, output } = options;
@@ -55,7 +62,7 @@ export async function openCut(model: BatchModel, group: ParticleGroup, options: 
   const suffix = suffixOf(graph, cutValues, output);
   const indices = consumer ? [consumer.indices] : acts.map((act) => particleIndices(graph, act, group.count));
   if (!indices.every((list) => list !== undefined)) {
-    throw new ParticlizeError({ place: group.layer, cause: 'the size of the axis on which its particles act is not known, so they cannot be ablated' });
+    throw new NotToldApart(group);
   }
   const each = bytesPerSample(graph, [...suffix.values, ...suffix.frontier, ...cutValues, ...cutValues]);
   const rows = Math.max(1, Math.floor(Math.min(suffixBytes, options.memoryBytes / 4) / each));

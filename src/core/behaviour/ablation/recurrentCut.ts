@@ -1,6 +1,5 @@
 import { openRunner, type BatchModel } from '../../evaluate/batching';
 import { readsOf } from '../../graph/attributes';
-import { ParticlizeError } from '../../graph/errors';
 import { indexOf, type GraphNode, type ModelGraph } from '../../graph/modelGraph';
 import { asFloat32, fromFloat32 } from '../../graph/numeric';
 import type { AxisRef } from '../../graph/ops/operator';
@@ -10,7 +9,7 @@ import type { ParticleGroup } from '../../particles/particle';
 import { particleIndices } from '../consumers';
 import { sampleAxisOf } from '../sampleAxis';
 import { suffixOf } from '../suffix';
-import { actsBefore, type Cut, type CutOptions } from './cut';
+import { actsBefore, NotToldApart, type Cut, type CutOptions } from './cut';
 import { gatedGraph } from './gatedGraph';
 
 /**
@@ -26,7 +25,7 @@ export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, 
   const gated = gatedGraph(graph, acts);
   const indices = gated.gates.map((gate) => particleIndices(graph, gate, group.count));
   if (!nodes.length || gated.gates.length < acts.length || !indices.every((list) => list !== undefined)) {
-    throw new ParticlizeError({ place: group.layer, cause: 'the size of the axis on which its units act is not known, so they cannot be ablated' });
+    throw new NotToldApart(group);
   }
   const judged = gated.renamed.get(output) ?? output;
   const changing = [...weights, ...gated.gates.map(({ name }) => name)];

@@ -18,6 +18,8 @@ export interface SweepStore {
   /** Effects of all particles of a layer, NaN where there are none yet; undefined when nothing is kept. */
   read(layer: string, replacement: Replacement): Promise<Float32Array | undefined>;
   write(layer: string, replacement: Replacement, effects: Float32Array): Promise<void>;
+  /** What was written may wait until now. */
+  flush(): Promise<void>;
 }
 
 /** A whole layer when that is quick, else some particles: what is lost when it is interrupted, and shared among workers. */
