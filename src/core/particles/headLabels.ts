@@ -17,7 +17,7 @@ export function headLabels(graph: ModelGraph, start: AxisRef, headOf: (index: nu
   const found = new Map<string, LabelledAxis>();
   const size = coupling.size(start);
   if (size === undefined || size > mostIndices) return found;
-  const open = [{ ref: start, labels: Int32Array.from({ length: size }, (_, index) => headOf(index)) }];
+  const open: { ref: AxisRef; labels: Int32Array }[] = [{ ref: start, labels: Int32Array.from({ length: size }, (_, index) => headOf(index)) }];
   for (let at = open.pop(); at; at = open.pop()) {
     const key = keyOf(at.ref);
     const known = found.get(key);
@@ -55,7 +55,7 @@ function joined(known: Int32Array, more: Int32Array): Int32Array | undefined {
   return known.map((label, index) => (label >= 0 ? label : more[index]!));
 }
 
-function forwards(tie: Tie, labels: Int32Array, length: number): Int32Array {
+function forwards(tie: Tie, labels: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const next = new Int32Array(length).fill(-1);
   labels.forEach((label, index) => {
     if (label >= 0) for (const target of image(tie, index)) if (target < length) next[target] = label;
@@ -64,7 +64,7 @@ function forwards(tie: Tie, labels: Int32Array, length: number): Int32Array {
 }
 
 /** An index is a head's when all that it became is. */
-function backwards(tie: Tie, labels: Int32Array, length: number): Int32Array {
+function backwards(tie: Tie, labels: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const next = new Int32Array(length).fill(unseen);
   labels.forEach((label, index) => {
     const source = preimage(tie, index);

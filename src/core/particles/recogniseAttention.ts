@@ -3,6 +3,7 @@ import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphIndex, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { isFloat } from '../graph/numeric';
 import { attentionHeads } from '../graph/ops/attention';
+import { fusedHeads } from '../graph/ops/fusedAttention';
 import type { AxisRef, ParticleRule, ShapeContext, WeightSlice } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import { headLabels, sliceOf, type LabelledAxis } from './headLabels';
@@ -48,6 +49,9 @@ interface Core {
   readonly count?: number;
   /** What queries, keys and values are made of. */
   readonly sources: readonly { readonly role: 'query' | 'key' | 'value'; readonly value: string }[];
+  /** What the operator itself has of them. */
+  readonly weight?: string;
+  readonly bias?: string;
 }
 
 class Finder {
@@ -61,15 +65,15 @@ class Finder {
 
   core(node: GraphNode): Core | undefined {
     if (node.op === 'Softmax' && node.domain === '') return this.written(node);
-    const heads = attentionHeads(node, this.context);
+    const heads = attentionHeads(node, this.context) ?? fusedHeads(node, this.context);
     const result = node.outputs[0] ?? '';
     const rank = this.context.facts(result).shape?.length;
     if (!heads || rank === undefined) return undefined;
     const sources = heads.sources.map((value, place) => ({ role: roles[place]!, value })).filter(({ value }) => value !== '');
-    return { node, result, widthAxis: rank - 1, width: heads.width, count: heads.count, sources };
+    return { node, result, widthAxis: rank - 1, width: heads.width, count: heads.count, sources, weight: heads.weight, bias: heads.bias };
   }
 
-  from({ node, result, widthAxis, width, count: said, sources }: Core): RecognisedAttention | undefined {
+  from({ node, result, widthAxis, width, count: said, sources, weight, bias }: Core): RecognisedAttention | undefined {
     const act = this.joined(result);
     const size = act && this.context.facts(act.value).shape?.[act.axis];
     if (!act || typeof size !== 'number' || size % width !== 0) return undefined;
@@ -84,6 +88,8 @@ class Finder {
     const own = projections.length ? projections : [node];
     if (!producer || (makers.some((maker) => !maker.node) && said === undefined)) return undefined;
     const roleOf = this.rolesOf(makers, act);
+    if (weight) roleOf.set(weight, 'query');
+    if (bias) roleOf.set(bias, 'bias');
     const slices = this.slices(labelled, roleOf, 1);
     // Keys and values that several heads share: their columns are a group's.
     const grouped = new Map<number, ReadonlyMap<string, LabelledAxis>>();
@@ -91,10 +97,12 @@ class Finder {
       if (count % shared !== 0 || makers.every((maker) => !maker.node || slices.some(({ tensor }) => maker.node!.inputs.includes(tensor)))) continue;
       const groups = headLabels(this.graph, act, (index) => Math.floor(index / width / shared));
       grouped.set(shared, groups);
-      slices.push(...this.slices(groups, roleOf, shared).filter(({ tensor, role }) => (role === 'key' || role === 'value') && !slices.some((slice) => slice.tensor === tensor)));
+      const parts = this.slices(groups, roleOf, shared).filter(({ tensor }) => !slices.some((slice) => slice.tensor === tensor));
+      if (parts.some(({ role }) => role === 'key' || role === 'value')) slices.push(...parts.filter(({ role }) => role !== 'query' && role !== 'output'));
     }
     // Queries whose heads are two axes, groups and members, show as groups.
-    for (const [shared, groups] of grouped) {
+    const sharing = slices.find(({ shared = 1, role }) => shared > 1 && role === 'key')?.shared ?? 1;
+    for (const [shared, groups] of [...grouped].filter(([times]) => times === sharing)) {
       const queries = this.slices(groups, roleOf, shared).filter(({ tensor, role, block = 1 }) => role === 'query' && block % shared === 0 && !slices.some((slice) => slice.tensor === tensor));
       slices.unshift(...queries.map(({ block = 1, shared: _whole, ...slice }) => ({ ...slice, block: block / shared })));
     }
@@ -208,7 +216,7 @@ class Finder {
   }
 
   /** Roles of the tensors that projections read. */
-  private rolesOf(makers: readonly { readonly role: WeightSlice['role']; readonly node: GraphNode | undefined }[], act: AxisRef): ReadonlyMap<string, WeightSlice['role']> {
+  private rolesOf(makers: readonly { readonly role: WeightSlice['role']; readonly node: GraphNode | undefined }[], act: AxisRef): Map<string, WeightSlice['role']> {
     const found = new Map<string, WeightSlice['role']>();
     for (const { role, node } of makers) {
       for (const slice of (node && this.rule(node)?.slices) ?? []) {
@@ -240,7 +248,7 @@ class Finder {
   private isAdded(tensor: string, depth = 0): boolean {
     // Also when it is cut up first (one bias for three projections), or looked up (biases of places).
     const readers = this.index.consumers.get(tensor) ?? [];
-    return depth < 4 && readers.some(({ op, outputs }) => op === 'Add' || op === 'Gather' || (cutting.has(op) && outputs.some((output) => this.isAdded(output, depth + 1))));
+    return depth < 4 && readers.some(({ op, outputs }) => op === 'Add' || op === 'Gather' || op.endsWith('Attention') || (cutting.has(op) && outputs.some((output) => this.isAdded(output, depth + 1))));
   }
 
   private rule(node: GraphNode): ParticleRule | undefined {

@@ -45,6 +45,18 @@ const heads: Readonly<Record<string, string>> = {
   fusedInterleaved: '3: query 12, bias 12, output 4',
   sora: '3: query 4/12, bias 4/12, output 4',
   operator: '3: query 4/12, bias 4/12, output 4',
+  standardFlat: '3: query 4, key 4, value 4, bias 4, bias 4, bias 4, output 4',
+  standardGrouped: '4: query 4, bias 4, bias 1, output 4, key 4 (2), value 4 (2), bias 4 (2), bias 4 (2)',
+  standardFour: '3: query 4, key 4, value 5, bias 4, bias 5, bias 4, output 5',
+  standardFourGrouped: '4: query 4, bias 4, output 4, key 4 (2), value 4 (2), bias 4 (2), bias 4 (2)',
+  standardRotary: '3: query 4, key 4, value 4, bias 4, bias 4, bias 4, output 4',
+  runtimeAttention: '3: query 4/12, bias 4/12, output 4',
+  runtimeAttentionBias: '3: query 4/12, bias 1, bias 4/12, output 4',
+  runtimeAttentionSizes: '3: output 5',
+  runtimeMultihead: '3: query 4, key 4, value 4, bias 1, bias 4/12, output 4',
+  runtimeMultiheadBare: '3: query 4, key 4, value 6, output 6',
+  runtimeGrouped: '4: query 8, bias 8, output 8, key 8 (2), value 8 (2), bias 8 (2), bias 8 (2)',
+  runtimeGroupedPacked: '4: output 16',
   operatorGrouped: '4: query 4, output 4, key 4 (2), value 4 (2)',
 };
 

@@ -1,6 +1,6 @@
 import { floatOf, int, intOf, withAttributes } from '../attributes';
 import type { Attribute, Dim, GraphNode, Shape } from '../modelGraph';
-import { barriers, firstInput, firstOutput, plain, product, range, unknownShapes } from './axes';
+import { barrier, barriers, firstInput, firstOutput, plain, product, range, unknownShapes } from './axes';
 import { attentionGradient, rotaryGradient } from './gradients/attention';
 import type { AxisRef, OperatorFamily, Relation, ShapeContext } from './operator';
 
@@ -37,9 +37,11 @@ export const attention: OperatorFamily = {
       plain(q, steps, y, steps),
       ...[k, v].flatMap((value) => barriers(value, [steps], 'every query looks at all keys')),
       ...maskRelations(mask, y, parts, context),
-      ...node.inputs.slice(4).flatMap((value) => all(value, 'keys and values continue these')),
-      ...node.outputs.slice(1).flatMap((value) => all(value, 'others continue these keys and values')),
-      ...headRelations({ q, k, v, y }, parts),
+      ...node.inputs.slice(6).flatMap((value) => all(value, 'it counts keys')),
+      ...headRelations(y, parts, [q, k, v].map((value, index) => ({
+        among: index ? 'groups' : 'heads', numbers: index === 2 ? 'valueWidth' : 'width', at: [{ value, axis: flat ? 2 : 3, offset: 0 }],
+      }))),
+      ...cacheRelations(y, parts, [node.inputs[4], node.outputs[1]], [node.inputs[5], node.outputs[2]], node.outputs[3]),
     ];
   },
 
@@ -85,13 +87,31 @@ export const rotary: OperatorFamily = {
   flow(node, context) {
     const x = firstInput(node);
     const y = firstOutput(node);
-    const rank = context.facts(x).shape?.length ?? 0;
+    const shape = context.facts(x).shape;
+    const rank = shape?.length ?? 0;
     const reason = 'numbers of this axis are turned in pairs';
+    const angles = node.inputs.slice(1).flatMap((value) => barriers(value, range(0, context.facts(value).shape?.length ?? 0), reason));
+    const heads = intOf(node, 'num_heads', 0);
+    const size = shape?.[rank - 1];
+    // Heads one behind the other on the last axis stay apart; the numbers of each do not.
+    const flat = rank === 3 && heads > 0 && typeof size === 'number' && size % heads === 0;
     return [
-      ...range(0, rank - 1).map((axis) => plain(x, axis, y, axis)),
-      ...[x, y].flatMap((value) => barriers(value, [rank - 1], reason)),
-      ...node.inputs.slice(1).flatMap((value) => barriers(value, range(0, context.facts(value).shape?.length ?? 0), reason)),
+      ...range(0, rank - 1).map((axis) => plain(x, axis, y, axis)), ...angles,
+      ...[x, y].flatMap((value): Relation[] => (flat
+        ? [
+          { a: inside(y, headAxis), b: { value, axis: 2 }, size: heads, inner: size / heads },
+          { a: inside(y, widthAxis), b: { value, axis: 2 }, size: size / heads, outer: heads },
+        ] : barriers(value, [rank - 1], reason))),
+      ...(flat ? [barrier(inside(y, widthAxis).value, widthAxis, reason)] : []),
     ];
+  },
+
+  resize(node, context) {
+    const x = firstInput(node);
+    const heads = intOf(node, 'num_heads', 0);
+    const [before, after] = [context.facts(x).shape?.at(-1), context.after(x).shape?.at(-1)];
+    if (!heads || context.facts(x).shape?.length !== 3 || typeof before !== 'number' || typeof after !== 'number' || before === after) return node;
+    return withAttributes(node, { set: { num_heads: int(after / (before / heads)) } });
   },
 
   gradient: rotaryGradient,
@@ -103,6 +123,9 @@ export interface AttentionHeads {
   readonly width: number;
   /** Queries, keys and values; '' where the operator projects them itself. */
   readonly sources: readonly string[];
+  /** Weight and bias that the operator itself has for all three, one behind the other. */
+  readonly weight?: string;
+  readonly bias?: string;
 }
 
 /** undefined for other operators, and where sizes are not known. */
@@ -115,45 +138,72 @@ export function attentionHeads(node: GraphNode, context: Pick<ShapeContext, 'fac
   return undefined;
 }
 
-/** Places of the parts on the axes inside. */
-const [groupAxis, memberAxis, headAxis, widthAxis, valueWidthAxis] = [0, 1, 2, 3, 4];
+/** Axes inside the operator. */
+const [groupAxis, memberAxis, widthAxis, valueWidthAxis] = [0, 1, 3, 4];
+export const headAxis = 2;
+
+export function inside(output: string, axis: number): AxisRef {
+  return { value: `${output}\0inside`, axis };
+}
+
+/** Where queries, keys or values lie, heads (or groups of them) one behind the other from `offset` on. */
+export interface HeadPart {
+  readonly among: 'heads' | 'groups';
+  readonly numbers: 'width' | 'valueWidth';
+  readonly at: readonly (AxisRef & { readonly offset: number })[];
+}
 
 /**
- * Heads are groups of members that share keys and values. With three axes, heads and their numbers lie on one: these are
- * axes inside the operator, tied to those of its values.
+ * Heads are groups of members that share keys and values. Where heads and their numbers lie on one axis, these are axes
+ * inside the operator, tied to those of its values; with four axes they are the values' own.
  */
-export function headRelations({ q, k, v, y }: Readonly<Record<'q' | 'k' | 'v' | 'y', string>>, parts: HeadSizes): Relation[] {
-  const { flat, heads, groups, width, valueWidth } = parts;
-  const known = [heads, groups, width, valueWidth].every((size): size is number => typeof size === 'number') && (heads as number) % (groups as number) === 0;
-  if (!known) {
-    return [q, k, v, y].flatMap((value) => (value ? barriers(value, flat ? [2] : [1, 3], 'how heads lie on this axis is not known') : []));
+export function headRelations(y: string, sizes: HeadSizes, parts: readonly HeadPart[]): Relation[] {
+  const { flat, heads, groups, width, valueWidth } = sizes;
+  const last = flat ? 2 : 3;
+  const result: HeadPart = { among: 'heads', numbers: 'valueWidth', at: [{ value: y, axis: last, offset: 0 }] };
+  if (typeof heads !== 'number' || typeof groups !== 'number' || typeof width !== 'number' || typeof valueWidth !== 'number' || heads % groups !== 0) {
+    const reason = 'how heads lie on this axis is not known';
+    return [...parts, result].flatMap(({ at }) => at.flatMap(({ value, axis }) => [...barriers(value, flat ? [axis] : [1, axis], reason)]));
   }
-  const [count, shared] = [groups as number, (heads as number) / (groups as number)];
-  const own = (axis: number): AxisRef => ({ value: `${y}\0inside`, axis });
-  const tie = (axis: number, size: number, to: AxisRef, outer: number, inner: number): Relation => ({ a: own(axis), b: to, size, outer, inner });
-  const headsOf = (value: string, among: 'heads' | 'groups', size: number): Relation => (flat
-    ? tie(among === 'heads' ? headAxis : groupAxis, among === 'heads' ? count * shared : count, { value, axis: 2 }, 1, size)
-    : tie(among === 'heads' ? headAxis : groupAxis, among === 'heads' ? count * shared : count, { value, axis: 1 }, 1, 1));
-  const numbersOf = (value: string, axis: number, size: number, among: number): Relation =>
-    tie(axis, size, { value, axis: flat ? 2 : 3 }, flat ? among : 1, 1);
-  const [d, dv] = [width as number, valueWidth as number];
+  const tie = (axis: number, size: number, to: AxisRef, outer: number, inner: number, offset = 0): Relation => ({ a: inside(y, axis), b: to, size, outer, inner, offset });
+  const own = [
+    tie(groupAxis, groups, inside(y, headAxis), 1, heads / groups), tie(memberAxis, heads / groups, inside(y, headAxis), groups, 1),
+  ];
+  return [...own, ...[...parts, result].flatMap(({ among, numbers, at }) => {
+    const count = among === 'heads' ? heads : groups;
+    const size = numbers === 'width' ? width : valueWidth;
+    const [headsFrom, numbersFrom] = [among === 'heads' ? headAxis : groupAxis, numbers === 'width' ? widthAxis : valueWidthAxis];
+    return at.flatMap(({ offset, ...ref }) => (flat
+      ? [tie(headsFrom, count, ref, 1, size, offset), tie(numbersFrom, size, ref, count, 1, offset)]
+      : [tie(headsFrom, count, { ...ref, axis: 1 }, 1, 1), tie(numbersFrom, size, ref, 1, 1)]));
+  })];
+}
+
+/**
+ * Keys and values that are continued, or handed on to be, have an axis for their groups and one for their numbers ([N, groups,
+ * T, d], or with more axes in front); scores have one for heads.
+ */
+export function cacheRelations(
+  y: string, { groups, heads, width, valueWidth }: HeadSizes, keys: readonly (string | undefined)[], values: readonly (string | undefined)[], scores: string | undefined, front = 0,
+): Relation[] {
+  const tie = (value: string | undefined, axis: number, to: number, size: Dim): Relation[] =>
+    (value && typeof size === 'number' ? [{ a: inside(y, axis), b: { value, axis: front + to }, size }] : []);
   return [
-    tie(groupAxis, count, own(headAxis), 1, shared), tie(memberAxis, shared, own(headAxis), count, 1),
-    headsOf(q, 'heads', d), headsOf(y, 'heads', dv), headsOf(k, 'groups', d), headsOf(v, 'groups', dv),
-    numbersOf(q, widthAxis, d, count * shared), numbersOf(k, widthAxis, d, count),
-    numbersOf(v, valueWidthAxis, dv, count), numbersOf(y, valueWidthAxis, dv, count * shared),
+    ...[...keys, ...values].flatMap((value) => tie(value, groupAxis, 1, groups)),
+    ...keys.flatMap((value) => tie(value, widthAxis, 3, width)), ...values.flatMap((value) => tie(value, valueWidthAxis, 3, valueWidth)),
+    ...tie(scores, headAxis, 1, heads),
   ];
 }
 
 /** A mask of [..., heads, queries, keys] may have a part for each head. */
-function maskRelations(mask: string, y: string, { heads }: Sizes, context: ShapeContext): Relation[] {
+export function maskRelations(mask: string, y: string, { heads }: HeadSizes, context: ShapeContext): Relation[] {
   const shape = context.facts(mask).shape;
   if (!mask || !shape) return [];
   const own = shape.length - 3;
   return [
     ...barriers(mask, range(0, shape.length).filter((axis) => axis !== own && shape[axis] !== 1), 'a mask counts queries and keys'),
     ...(own >= 0 && shape[own] === heads && heads !== 1 && typeof heads === 'number'
-      ? [{ a: { value: `${y}\0inside`, axis: headAxis }, b: { value: mask, axis: own }, size: heads }] : []),
+      ? [{ a: inside(y, headAxis), b: { value: mask, axis: own }, size: heads }] : []),
   ];
 }
 

@@ -9,6 +9,7 @@ import { dropout } from './dropout';
 import { einsum } from './einsum';
 import { elementwise } from './elementwise';
 import { fusedActivations, fusedBlocks } from './fused';
+import { fusedAttention } from './fusedAttention';
 import { gather } from './gather';
 import { masks } from './masks';
 import { normalisation } from './normalisation';
@@ -43,6 +44,7 @@ export const families: readonly OperatorFamily[] = [
   einsum,
   elementwise,
   fusedActivations,
+  fusedAttention,
   fusedBlocks,
   gather,
   masks,
