@@ -226,7 +226,7 @@ function neededFrom(graph: ModelGraph, own: ReadonlySet<string>, fetches: readon
 }
 
 /** Adds up steps of a sample (where both share an axis) and indices of a particle. */
-function addProducts(
+export function addProducts(
   sums: Float32Array, array: NdArray, { samples, particles, sampleFirst }: { samples: number; particles: number; sampleFirst: boolean },
 ): void {
   const values = asFloat32(array);

@@ -6,9 +6,12 @@ import { activationStatistics } from './activationStatistics';
 import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import { classSelectivity } from './classSelectivity';
 import { connections } from './connections';
+import { conductance } from './conductance';
 import { contribution } from './contribution';
 import { estimateError, knownError } from './estimateError';
 import { estimates } from './estimates';
+import { gradientImportance } from './gradientImportance';
+import { integratedGradients } from './integratedGradients';
 import { effectByGroup } from './effectByGroup';
 import { factors } from './factors';
 import { linearProbe } from './linearProbe';
@@ -21,7 +24,7 @@ import { synergy } from './synergy';
 /** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
 export const behaviourFamilies: readonly BehaviourFamily[] = [
   activationStatistics, classSelectivity, redundancy, particleMap, linearProbe, connections, attentionHeads, recurrentGates, memoryLength, factors,
-  contribution, estimates, ablation, meanAblation,
+  contribution, gradientImportance, integratedGradients, conductance, estimates, ablation, meanAblation,
   resampleAblation, synergy, effectByGroup,
 ];
 
