@@ -20,29 +20,36 @@ export const bench: Bench = {
     for (const [place, family] of names.entries()) {
       const count = Math.floor(trials / names.length) + (place < trials % names.length ? 1 : 0);
       const reasons = new Map<string, number>();
-      let [done, failed, largest, removed] = [0, 0, 0, 0];
+      let [done, failed, largest, removed, idle] = [0, 0, 0, 0, 0];
       for (let seed = 1; seed <= count; seed++) {
         const trial = await surgeryTrial(engine, family, seed + 1000);
         if (trial.outcome === 'done') {
           done++;
           removed += trial.removed;
           largest = Math.max(largest, trial.error);
+          if (trial.effect < 1e-4) idle++;
           continue;
         }
         if (trial.outcome === 'failed') {
           failed++;
           console.log(`${family}, seed ${seed + 1000}: ${trial.reason}`);
-        } else reasons.set(trial.reason!, (reasons.get(trial.reason!) ?? 0) + 1);
+        } else {
+          const reason = trial.reason!.replace(/\bv\d+(\.\d)?\b/g, 'a layer');
+          reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+        }
       }
       failures += failed;
       const refused = [...reasons].map(([reason, times]) => `${times} refused: ${reason}`).join('; ') || 'none refused';
       rows.push({
         what: family, ours: `${done} of ${count} done, ${removed} particles`, against: 'the original with the same particles masked',
-        theirs: `largest difference ${largest.toExponential(1)}`, ratio: `${refused}; ${failed} failed`,
+        theirs: `largest difference ${largest.toExponential(1)}; ${idle} without effect`, ratio: `${refused}; ${failed} failed`,
       });
     }
     rows.push(...await groupTimes());
-    if (failures) throw new Error(`${failures} of ${trials} plans failed`);
+    if (failures) {
+      console.error(`${failures} of ${trials} plans failed`);
+      process.exitCode = 1;
+    }
     return rows;
   },
 };

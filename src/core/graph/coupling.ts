@@ -56,6 +56,7 @@ export interface Tie {
   readonly outer: number;
   readonly inner: number;
   readonly offset: number;
+  readonly rank: number;
   /** Size of axis a; undefined when it is not known, and then nothing can be mapped. */
   readonly size: number | undefined;
 }
@@ -177,8 +178,8 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
         continue;
       }
       if (relation.size !== undefined) inner.set(keyOf(relation.a), relation.size);
-      const { a, b, outer = 1, inner: block = 1, offset = 0 } = relation;
-      const tie: Tie = { node, a, b, aKey: keyOf(a), bKey: keyOf(b), outer, inner: block, offset, size: relation.size ?? size(a) };
+      const { a, b, outer = 1, inner: block = 1, offset = 0, rank = 0 } = relation;
+      const tie: Tie = { node, a, b, aKey: keyOf(a), bKey: keyOf(b), outer, inner: block, offset, rank, size: relation.size ?? size(a) };
       for (const key of new Set([tie.aKey, tie.bKey])) {
         const list = ties.get(key);
         if (list) list.push(tie);
@@ -204,9 +205,9 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
   return { ties, covers, barriers, size };
 }
 
-/** The tie whose block is smallest, so that least goes along. */
+/** The tie that is to be taken first, or whose block is smallest, so that least goes along. */
 function cheapest(ties: readonly Tie[]): Tie | undefined {
-  return [...ties].sort((one, two) => one.outer * one.inner - two.outer * two.inner)[0];
+  return [...ties].sort((one, two) => one.rank - two.rank || one.outer * one.inner - two.outer * two.inner)[0];
 }
 
 /** Axes of which no index can go, because each would reach a barrier. */

