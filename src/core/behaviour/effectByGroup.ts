@@ -5,12 +5,6 @@ import type { Detail } from './details/detail';
 import { chosenGroups } from './forward';
 import { outputChanges } from './outputChanges';
 
-/** What the samples are grouped by: the noise level of a diffusion model, or whatever the recipe names. */
-export interface GroupedData extends Dataset {
-  /** A number for each of the samples [from, to). */
-  groups?(from: number, to: number): Promise<ArrayLike<number>>;
-}
-
 /**
  * Where a particle matters: how far the model's output moves without it, by group of samples. With noise levels as groups it
  * says which particles of a diffusion model make the coarse picture and which the fine one.
@@ -66,7 +60,7 @@ export const effectAlongGroups: Detail = {
   },
 };
 
-async function groupsOf(data: GroupedData): Promise<ArrayLike<number> | undefined> {
+async function groupsOf(data: Dataset): Promise<ArrayLike<number> | undefined> {
   return data.groups?.(0, data.count);
 }
 

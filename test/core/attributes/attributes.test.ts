@@ -21,7 +21,7 @@ async function planted() {
     ],
   });
   const table = decompose(graph);
-  await addAttributes(graph, table);
+  await addAttributes(graph, table, new Set(attributeColumns.map(({ name }) => name)));
   return { table, w: w.data as Float32Array, dense: dense.data as Float32Array, value: (name: string, id: string) => table.column(name)!.values[table.row(id)!]! };
 }
 

@@ -1,8 +1,9 @@
 import type { Dataset } from '../../data/dataset';
 import { asFloat32, asNumbers, isInteger } from '../../graph/numeric';
 
-/** The tokens of a sample in words: what goes into the first input of whole numbers, a sequence; undefined when there is none. */
+/** The tokens of a sample in words, or the numbers that go into the first input of whole numbers; undefined when it is no sequence. */
 export async function sampleTokens(data: Dataset, index: number): Promise<readonly string[] | undefined> {
+  if (data.tokens) return data.tokens(index);
   const inputs = await data.inputs(index, index + 1);
   for (const [, array] of inputs) {
     if (isInteger(array.dtype) && array.shape.length === 2 && array.shape[1]! > 1) return asNumbers(array).map(String);
@@ -10,8 +11,9 @@ export async function sampleTokens(data: Dataset, index: number): Promise<readon
   return undefined;
 }
 
-/** The class of a sample in words; undefined where labels are something else. */
+/** A sample in words: its user and item, or its class; undefined where labels are something else. */
 export async function sampleLabel(data: Dataset, index: number): Promise<string | undefined> {
+  if (data.caption) return data.caption(index);
   if (data.task !== 'classification') return undefined;
   const labels = await data.labels(index, index + 1);
   if (!labels) return undefined;
