@@ -60,7 +60,9 @@ async function measure(model: BenchModel, optimiser: string, torch: TorchProcess
   if (optimiser === 'sgd') engines.push(createOrtEngine('web', { threads }), await createTfjsEngine({ id: 'tfjs-node' }), await createTfjsEngine({ id: 'tfjs-wasm' }));
   const rows: Row[] = [];
   const title = `${model.title.replace(/:.*/, '')}, ${optimiser}`;
+  const only = process.env.PARTICLIZE_BENCH_ENGINES?.split(',');
   for (const engine of engines) {
+    if (only && !('id' in engine && only.includes(engine.id))) continue;
     if ('reason' in engine) {
       console.log(`Left out: ${engine.reason}.`);
       continue;
