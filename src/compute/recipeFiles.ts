@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { idLimits } from '../core/data/idLimits';
 import { loadDataset, type DataFiles, type LoadedDataset, type LoadOptions } from '../core/data/loadDataset';
 import { parseRecipe, type Recipe } from '../core/data/recipe';
 import { ParticlizeError } from '../core/graph/errors';
 import type { ModelGraph } from '../core/graph/modelGraph';
-import type { ByteSource } from '../core/graph/byteSource';
-import { decidingOutput, widthOf } from '../core/evaluate/metrics';
+import { decidingOutput } from '../core/evaluate/metrics';
 import { fileSource } from './files';
 import type { RecipeMatch } from './protocol';
 
@@ -26,13 +26,13 @@ export async function openRecipe(file: string): Promise<OpenedRecipe> {
   if (source.sizeBytes > longestRecipeBytes) throw new ParticlizeError({ file: source.name, cause: 'this is too large to be a recipe' });
   const recipe = parseRecipe(await readFile(file, 'utf8'), path.basename(file));
   const folder = path.dirname(path.resolve(file));
-  return { recipe, files: { open: (relative) => openData(recipe, folder, relative) } };
+  return { recipe, files: dataFiles(recipe.file, folder) };
 }
 
 /** The samples of a recipe for a model. */
-export async function loadRecipe(file: string, graph: ModelGraph, options: Omit<LoadOptions, 'classCount'>): Promise<LoadedDataset> {
+export async function loadRecipe(file: string, graph: ModelGraph, options: Omit<LoadOptions, 'output' | 'idLimits'>): Promise<LoadedDataset> {
   const { recipe, files } = await openRecipe(file);
-  return loadDataset(recipe, files, graph.inputs, { ...options, classCount: widthOf(decidingOutput(graph, recipe)) });
+  return loadDataset(recipe, files, graph.inputs, { ...options, output: decidingOutput(graph, recipe).shape, idLimits: idLimits(graph) });
 }
 
 /** Recipes beside the model and in the folder above, those that fit first. */
@@ -56,13 +56,40 @@ async function match(file: string, graph: ModelGraph, memoryBytes: number): Prom
   }
 }
 
-async function openData(recipe: Recipe, folder: string, relative: string): Promise<ByteSource> {
-  const file = path.resolve(folder, relative);
-  const found = await stat(file).catch(() => undefined);
-  if (!found) {
-    throw new ParticlizeError({ file: recipe.file, place: 'data', cause: `the data file ${relative} does not exist`, action: 'Paths are relative to the recipe' });
-  }
-  return fileSource(file);
+/** Data by paths relative to a folder. `asker` stands in messages. */
+export function dataFiles(asker: string, folder: string): DataFiles {
+  const found = async (relative: string): Promise<{ file: string; isFolder: boolean }> => {
+    const file = path.resolve(folder, relative);
+    const kind = await stat(file).catch(() => undefined);
+    if (kind) return { file, isFolder: kind.isDirectory() };
+    throw new ParticlizeError({ file: asker, place: 'data', cause: `the data file ${relative} does not exist`, action: 'Paths are relative to the recipe' });
+  };
+  return {
+    open: async (relative) => fileSource((await found(relative)).file),
+    async list(relative) {
+      const { file, isFolder } = await found(relative);
+      return isFolder ? filesInside(file, asker) : undefined;
+    },
+  };
+}
+
+/** A folder with more files is no data set of pictures that could be looked at in time. */
+const mostFiles = 2_000_000;
+const deepestFolder = 8;
+
+/** Links are not followed: they could lead in a circle or out of the folder. */
+async function filesInside(folder: string, asker: string): Promise<readonly string[]> {
+  const files: string[] = [];
+  const visit = async (inside: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(path.join(folder, inside), { withFileTypes: true })) {
+      const name = inside ? `${inside}/${entry.name}` : entry.name;
+      if (entry.isFile()) files.push(name);
+      else if (entry.isDirectory() && depth < deepestFolder && !entry.name.startsWith('.')) await visit(name, depth + 1);
+      if (files.length > mostFiles) throw new ParticlizeError({ file: asker, place: 'data', cause: `the folder ${path.basename(folder)} has more than ${mostFiles} files` });
+    }
+  };
+  await visit('', 0);
+  return files.sort();
 }
 
 /** Says whether two runs read the same data: the recipe's text, with size and time of every file and folder that it names. */

@@ -19,6 +19,7 @@ export interface InputFit {
 export function fitInput(stored: readonly number[], wanted: ValueInfo, steps: InputRecipe, from: string): InputFit | string {
   const dtype = wanted.dtype ?? 'float32';
   if (!isFloat(dtype) && !castable.has(dtype)) return `the model's input ${wanted.name} is ${dtype}, which no recipe can feed`;
+  if (steps.resize) steps = { ...steps, shape: undefined };
   if (steps.shape && elementCount(steps.shape) !== elementCount(stored)) {
     return `shape ${times(steps.shape)} has ${elementCount(steps.shape)} elements, the array ${from} has samples of ${times(stored)}`;
   }

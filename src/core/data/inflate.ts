@@ -16,6 +16,13 @@ export async function wholeFile(source: ByteSource, memoryBytes: number): Promis
   return isGzip(bytes) ? gunzip(bytes, memoryBytes, source.name) : bytes;
 }
 
+/** The file itself, or what it unpacks to when it is gzipped: such a file cannot be read by ranges, so it is in memory as a whole. */
+export async function inflated(source: ByteSource, memoryBytes: number): Promise<ByteSource> {
+  if (source.sizeBytes < 2 || !isGzip(await source.read(0, 2))) return source;
+  const bytes = await wholeFile(source, memoryBytes);
+  return { name: source.name, sizeBytes: bytes.length, read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)) };
+}
+
 function gunzip(bytes: Uint8Array, memoryBytes: number, file: string): Uint8Array {
   const parts: Uint8Array[] = [];
   let total = 0;

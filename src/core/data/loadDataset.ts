@@ -1,17 +1,28 @@
 import type { ByteSource } from '../graph/byteSource';
 import { ParticlizeError, type Finding } from '../graph/errors';
-import type { ValueInfo } from '../graph/modelGraph';
-import { asFloat32, isFloat } from '../graph/numeric';
+import type { Shape, ValueInfo } from '../graph/modelGraph';
+import { asFloat32 } from '../graph/numeric';
 import type { NdArray } from '../graph/tensor';
-import type { ArraySource, DataFile } from './arraySource';
+import { gatherRows, type ArraySource, type DataFile } from './arraySource';
+import { checkCandidates, checkLabels, checkNumbers, checkTokens, withoutUnreadable } from './checkSamples';
 import { openDataFile } from './dataFormats';
 import type { Dataset } from './dataset';
-import { applyFit, fitInput, times, type InputFit } from './fitInput';
+import { applyFit, fitInput, type InputFit } from './fitInput';
+import type { IdLimit } from './idLimits';
+import { classCount, openLabels, scaledLabels } from './labels';
+import { openSamples } from './openSamples';
+import { drawSamples, splitRows } from './picks';
+import { openPictureFolder } from './pictureFolder';
+import { candidateRows, captionOf, openRanking } from './rankingCandidates';
 import { dataNameOf, type Recipe } from './recipe';
+import { pictureOf, tokensOf } from './showSamples';
+import type { TokenWindows } from './textWindows';
 
-/** Opens a data file by the path that the recipe names, relative to the recipe. */
+/** Opens what the recipe names, by paths relative to it. */
 export interface DataFiles {
   open(path: string): Promise<ByteSource>;
+  /** Files in a folder and its subfolders, by path inside it, sorted; undefined when the path is no folder. */
+  list?(path: string): Promise<readonly string[] | undefined>;
 }
 
 export interface LoadOptions {
@@ -20,8 +31,10 @@ export interface LoadOptions {
   /** At most this many samples: the first ones, so that runs are comparable. */
   readonly samples?: number;
   readonly memoryBytes?: number;
-  /** Width of the model's output, to check labels against. */
-  readonly classCount?: number;
+  /** Shape of the model's output that is judged, to check labels against. */
+  readonly output?: Shape;
+  /** Numbers of ids that the model's embeddings have, by input. */
+  readonly idLimits?: ReadonlyMap<string, IdLimit>;
 }
 
 export interface LoadedDataset {
@@ -33,9 +46,6 @@ export interface LoadedDataset {
 
 export const defaultMemoryBytes = 2 ** 30;
 
-/** Rows whose values are looked at in one go. */
-const checkRows = 1024;
-
 /**
  * A recipe's samples, fitted to a model's inputs. Rejects with a ParticlizeError that names recipe, place and cause
  * when arrays do not fit the inputs, a split leaves the data, labels are out of range or a value is not a number.
@@ -43,33 +53,60 @@ const checkRows = 1024;
 export async function loadDataset(
   recipe: Recipe, files: DataFiles, modelInputs: readonly ValueInfo[], options: LoadOptions = {},
 ): Promise<LoadedDataset> {
-  const arrays = openArrays(recipe, files, options.memoryBytes ?? defaultMemoryBytes);
+  const memoryBytes = options.memoryBytes ?? defaultMemoryBytes;
+  const arrays = openArrays(recipe, files, memoryBytes);
   const findings: Finding[] = [];
-  const inputs = await fitInputs(recipe, modelInputs, arrays);
+  const samples = openSamples(recipe, files, arrays, memoryBytes);
+  const inputs = await fitInputs(recipe, modelInputs, samples);
   const first = inputs[0]!;
   const rows = first.array.shape[0]!;
   for (const { place, from, array } of inputs) checkRowCount(recipe, place, from, array, rows, first.from);
+  const outputs = classCount(recipe, options.output);
+  const labels = await openLabels(recipe, arrays, inputs, options.output);
+  if (labels) checkRowCount(recipe, 'labels', recipe.labels?.from ?? first.from, labels, rows, first.from);
+  const groups = recipe.groups && await arrays(recipe.groups.from, 'groups.from');
+  if (groups) checkRowCount(recipe, 'groups', recipe.groups!.from, groups, rows, first.from);
   const split = chosenSplit(recipe, options.split);
-  const [from, end] = rangeOf(recipe, split, rows);
-  const to = Math.min(end, from + (options.samples ?? Infinity));
-  for (const input of inputs) await checkNumbers(recipe, input, from, to);
-  const labels = recipe.labels && await arrays(recipe.labels.from, 'labels.from');
+  let chosen = splitRows(recipe, split, rows, inputs.some(({ tokens }) => tokens?.running));
+  const ranking = recipe.task === 'ranking' ? await openRanking(recipe, arrays, inputs, chosen, (finding) => findings.push(finding)) : undefined;
+  if (ranking) chosen = ranking.rows;
+  if (recipe.sample) {
+    const classes = recipe.sample.balance && labels ? asFloat32(await gatherRows(labels, chosen)) : undefined;
+    const drawn = drawSamples(chosen, recipe.sample, classes);
+    chosen = drawn.rows;
+    findings.push(...drawn.findings);
+  }
+  chosen = chosen.subarray(0, options.samples ?? Infinity);
+  chosen = await withoutUnreadable(recipe, inputs, chosen);
+  if (!chosen.length) throw new ParticlizeError({ file: recipe.file, place: split && `split.${split}`, cause: 'there is no sample to use' });
+  for (const input of inputs) await checkNumbers(recipe, input, chosen, options.idLimits?.get(input.model.name));
+  if (ranking) await checkCandidates(recipe, ranking, options.idLimits);
   if (labels) {
-    checkRowCount(recipe, 'labels', recipe.labels!.from, labels, rows, first.from);
-    if (recipe.task === 'classification') await checkLabels(recipe, labels, from, to, options.classCount);
-  } else if (recipe.task !== 'reconstruction') {
+    if (recipe.task === 'classification') await checkLabels(recipe, labels, chosen, outputs);
+    else if (recipe.task === 'nextToken') await checkTokens(recipe, labels, chosen, outputs);
+  } else if (recipe.task !== 'reconstruction' && !ranking) {
     findings.push({ severity: 'info', place: recipe.file, message: 'The recipe has no labels, so loss and metrics cannot be computed.' });
   }
-  const classes = recipe.classes ?? labels?.categories ?? numbered(options.classCount, recipe);
+  for (const { array } of inputs) findings.push(...array.findings?.() ?? []);
+  const classes = recipe.classes ?? labels?.categories ?? inputs.find(({ tokens }) => tokens && recipe.task === 'nextToken')?.tokens?.vocabulary ?? numbered(outputs, recipe);
+  const rowsOf = (start: number, stop: number): Float64Array => chosen.subarray(start, stop);
   const dataset: Dataset = {
-    title: recipe.title, task: recipe.task, count: to - from, seed: recipe.seed, synthetic: false, classes, output: recipe.output, metric: recipe.metric,
+    title: recipe.title, task: recipe.task, count: chosen.length, seed: recipe.seed, synthetic: false, classes, output: recipe.output, metric: recipe.metric,
+    ...(ranking && { rowsPerSample: recipe.ranking!.negatives + 1, ranking: { k: recipe.ranking!.k, loss: recipe.loss ?? 'bce' } }),
     async inputs(start, stop) {
-      const entries = inputs.map(async ({ model, array, fit }) =>
-        [model.name, applyFit(await array.rows(from + start, from + stop), fit)] as const);
+      const picked = rowsOf(start, stop);
+      const entries = inputs.map(async (input) => {
+        const found = ranking ? await candidateRows(input, ranking, picked) : await gatherRows(input.array, picked);
+        return [input.model.name, applyFit(found, input.fit)] as const;
+      });
       return new Map(await Promise.all(entries));
     },
-    labels: async (start, stop) => labels?.rows(from + start, from + stop),
-    picture: pictureOf(first, from),
+    // Of a ranking's candidates the first is the right one.
+    labels: async (start, stop) => (ranking ? zeros(stop - start) : labels && scaledLabels(await gatherRows(labels, rowsOf(start, stop)), recipe)),
+    ...(groups && { groups: async (start: number, stop: number) => Int32Array.from(asFloat32(await gatherRows(groups, rowsOf(start, stop)))) }),
+    ...(ranking && { caption: (index: number) => captionOf(inputs, chosen[index]!) }),
+    tokens: tokensOf(first, chosen),
+    picture: pictureOf(first, chosen),
   };
   return { dataset, split, findings };
 }
@@ -80,7 +117,7 @@ export function openArrays(recipe: Recipe, files: DataFiles, memoryBytes: number
   return async (from, place) => {
     const { name, array } = dataNameOf(from, recipe.data)!;
     let pending = opened.get(name);
-    if (!pending) opened.set(name, (pending = files.open(recipe.data[name]!).then((source) => openDataFile(source, memoryBytes))));
+    if (!pending) opened.set(name, (pending = openData(recipe.data[name]!, files, memoryBytes)));
     const file = await pending;
     const wanted = array || (file.arrays.length === 1 ? file.arrays[0]! : '');
     if (array === '' && !file.arrays.includes(wanted)) {
@@ -100,8 +137,16 @@ export function openArrays(recipe: Recipe, files: DataFiles, memoryBytes: number
     if (source.shape.length === 0) {
       throw new ParticlizeError({ file: recipe.file, place, cause: `the array ${from} is a single number, not a list of samples` });
     }
+    if (source.shape[0] === 0) throw new ParticlizeError({ file: recipe.file, place, cause: `${from} has no rows` });
     return source;
   };
+}
+
+async function openData(path: string, files: DataFiles, memoryBytes: number): Promise<DataFile> {
+  const inside = await files.list?.(path);
+  if (!inside) return openDataFile(await files.open(path), memoryBytes);
+  const folder = path.replace(/[/\\]+$/, '');
+  return openPictureFolder(folder, inside, (file) => files.open(`${folder}/${file}`), memoryBytes);
 }
 
 export interface FittedInput {
@@ -110,19 +155,21 @@ export interface FittedInput {
   readonly from: string;
   readonly array: ArraySource;
   readonly fit: InputFit;
+  /** When it is text. */
+  readonly tokens?: TokenWindows;
 }
 
 async function fitInputs(
-  recipe: Recipe, modelInputs: readonly ValueInfo[], arrays: (from: string, place: string) => Promise<ArraySource>,
+  recipe: Recipe, modelInputs: readonly ValueInfo[], samples: ReturnType<typeof openSamples>,
 ): Promise<FittedInput[]> {
   const fitted: FittedInput[] = [];
   for (const [name, steps] of Object.entries(recipe.inputs)) {
     const place = `inputs.${name}`;
     const model = modelInput(recipe, name, modelInputs);
-    const array = await arrays(steps.from, `${place}.from`);
+    const { array, tokens } = await samples(steps, place);
     const fit = fitInput(array.shape.slice(1), model, steps, steps.from);
     if (typeof fit === 'string') throw new ParticlizeError({ file: recipe.file, place, cause: fit });
-    fitted.push({ model, place, from: steps.from, array, fit });
+    fitted.push({ model, place, from: steps.from, array, fit, tokens });
   }
   const missing = modelInputs.filter((input) => !fitted.some(({ model }) => model.name === input.name));
   if (missing.length) {
@@ -162,89 +209,12 @@ export function chosenSplit(recipe: Recipe, wanted: string | undefined): string 
   });
 }
 
-function rangeOf(recipe: Recipe, split: string | undefined, rows: number): readonly [number, number] {
-  if (split === undefined) return [0, rows];
-  const range = recipe.split[split]!;
-  if (range[1] <= rows) return range;
-  throw new ParticlizeError({
-    file: recipe.file, place: `split.${split}`, cause: `it ends at row ${range[1]}, but there are only ${rows} rows`,
-  });
-}
-
-async function checkNumbers(recipe: Recipe, { array, from, fit, place }: FittedInput, first: number, end: number): Promise<void> {
-  const { oneHot } = fit.steps;
-  if (!isFloat(array.dtype) && oneHot === undefined) return;
-  for (let start = first; start < end; start += checkRows) {
-    const rows = await array.rows(start, Math.min(end, start + checkRows));
-    const values = asFloat32(rows);
-    const perRow = values.length / rows.shape[0]!;
-    const bad = values.findIndex((value) => !Number.isFinite(value) || (oneHot !== undefined && !(value >= 0 && value < oneHot)));
-    if (bad < 0) continue;
-    const value = values[bad]!;
-    throw new ParticlizeError({
-      file: recipe.file, place,
-      cause: Number.isFinite(value)
-        ? `row ${start + Math.floor(bad / perRow)} of ${from} holds ${value}, which oneHot ${oneHot} has no place for`
-        : `row ${start + Math.floor(bad / perRow)} of ${from} holds ${Number.isNaN(value) ? 'NaN' : 'an infinite value'}`,
-      action: 'Repair that row or leave it out of the split',
-    });
-  }
-}
-
-async function checkLabels(recipe: Recipe, labels: ArraySource, from: number, to: number, classCount: number | undefined): Promise<void> {
-  const width = labels.shape.length === 2 && labels.shape[1]! > 1 ? labels.shape[1]! : undefined;
-  if (labels.shape.length > 2) {
-    throw new ParticlizeError({
-      file: recipe.file, place: 'labels', cause: `a class label is one number, but ${recipe.labels!.from} has ${times(labels.shape.slice(1))}`,
-    });
-  }
-  // One output means two classes: below and above one half.
-  const outputs = classCount === 1 ? 2 : classCount;
-  const limit = outputs ?? recipe.classes?.length ?? Infinity;
-  if (width !== undefined) {
-    if (width === limit || limit === Infinity) return;
-    throw new ParticlizeError({
-      file: recipe.file, place: 'labels', cause: `${recipe.labels!.from} has ${width} columns for ${limit} classes`,
-    });
-  }
-  const values = asFloat32(await labels.rows(from, to));
-  const bad = values.findIndex((value) => !(Number.isInteger(value) && value >= 0 && value < limit));
-  if (bad < 0) return;
-  const why = limit === Infinity ? 'a class is a whole number from 0 up' : `the model has ${limit} classes, 0 to ${limit - 1}`;
-  throw new ParticlizeError({
-    file: recipe.file, place: 'labels', cause: `row ${from + bad} of ${recipe.labels!.from} is ${values[bad]}, but ${why}`,
-  });
+function zeros(count: number): NdArray {
+  return { dtype: 'int32', shape: [count], data: new Int32Array(count) };
 }
 
 function numbered(count: number | undefined, { task }: Recipe): readonly string[] | undefined {
   return task === 'classification' && count !== undefined && count > 1 ? Array.from({ length: count }, (_, index) => String(index)) : undefined;
-}
-
-/** Pictures are 2-D samples, or 3-D ones with one or three channels on either side. */
-function pictureOf({ array, fit }: FittedInput, offset: number): Dataset['picture'] {
-  const stored = fit.steps.shape ?? array.shape.slice(1);
-  const flat = stored.length === 1 && fit.shape.length === 3 ? fit.shape : stored;
-  const [first, , last] = flat;
-  const plain = flat.length === 2;
-  const channelsLast = flat.length === 3 && (last === 1 || last === 3);
-  const channelsFirst = flat.length === 3 && !channelsLast && (first === 1 || first === 3);
-  if (!plain && !channelsLast && !channelsFirst) return undefined;
-  return async (index): Promise<NdArray> => {
-    const values = asFloat32(await array.rows(offset + index, offset + index + 1));
-    const [height, width, channels] = plain ? [flat[0]!, flat[1]!, 1] : channelsLast ? [flat[0]!, flat[1]!, last!] : [flat[1]!, flat[2]!, first!];
-    const low = values.reduce((least, value) => Math.min(least, value), Infinity);
-    const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
-    const top = array.dtype === 'uint8' && high > 16 ? 255 : high;
-    const bottom = Math.min(low, 0);
-    const data = new Float32Array(values.length);
-    for (let place = 0; place < height * width; place++) {
-      for (let channel = 0; channel < channels; channel++) {
-        const value = values[channelsFirst ? channel * height * width + place : place * channels + channel]!;
-        data[place * channels + channel] = top > bottom ? (value - bottom) / (top - bottom) : 0;
-      }
-    }
-    return { dtype: 'float32', shape: channels === 1 ? [height, width] : [height, width, channels], data };
-  };
 }
 
 function shortList(names: readonly string[]): string {

@@ -6,6 +6,8 @@ export interface Evaluation {
   /** The name among `metrics` that decides, and whether more is better. */
   readonly decisive: { readonly name: string; readonly higherIsBetter: boolean };
   readonly samples: number;
+  /** The same by group of samples (a noise level, ...), in their order, when the recipe names groups. */
+  readonly groups?: readonly { readonly group: number; readonly samples: number; readonly loss: number; readonly metrics: Readonly<Record<string, number>> }[];
   readonly parameters: number;
   readonly macs: number;
   readonly bytes: number;

@@ -4,6 +4,8 @@ import { indexOf, type GraphNode, type ModelGraph, type ValueInfo } from '../gra
 import { asFloat32 } from '../graph/numeric';
 import type { NdArray } from '../graph/tensor';
 import type { Dataset, TaskKind } from '../data/dataset';
+import { nextToken } from './nextToken';
+import { ranking } from './ranking';
 
 /** What is to be got right, and how that is counted: sums over samples first, so that any grouping gives the same. */
 export interface Objective {
@@ -30,20 +32,19 @@ export interface Score {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Right answers for a run of samples: a class each, or as many numbers as the model has outputs. */
+/** Right answers for a run of samples: a class each (of text one a position, -1 where none counts), or as many numbers as the model has outputs. */
 export interface Targets {
   readonly classes?: Int32Array;
   readonly values?: Float32Array;
 }
 
+/** What of a data set says how a model is judged on it. */
+export type JudgedData = Pick<Dataset, 'task' | 'title' | 'classes' | 'output' | 'metric' | 'rowsPerSample' | 'ranking'>;
+
 /** Rejects what cannot be measured with a ParticlizeError that says why. */
-export function objectiveFor(graph: ModelGraph, data: Pick<Dataset, 'task' | 'title' | 'classes' | 'output' | 'metric'>): Objective {
+export function objectiveFor(graph: ModelGraph, data: JudgedData): Objective {
   const output = decidingOutput(graph, data);
-  const make = makers[data.task];
-  if (!make) {
-    throw new ParticlizeError({ file: data.title, place: 'task', cause: `models for ${data.task} cannot be evaluated yet` });
-  }
-  const objective = make(closingActivation(graph, output.name), widthOf(output), output.name);
+  const objective = makers[data.task](closingActivation(graph, output.name), output, data);
   if (data.metric === undefined || data.metric === objective.decisive.name) return objective;
   const known = Object.keys(objective.finish(new Float64Array(objective.sums), 1).metrics);
   if (known.includes(data.metric)) return { ...objective, decisive: { ...objective.decisive, name: data.metric } };
@@ -91,7 +92,8 @@ export async function targetsOf(data: Dataset, from: number, to: number): Promis
     const [inputs] = (await data.inputs(from, to)).values();
     return { values: asFloat32(inputs!) };
   }
-  if (data.task !== 'classification') return { values: asFloat32(labels) };
+  if (data.task === 'nextToken') return { classes: Int32Array.from(asFloat32(labels)) };
+  if (data.task === 'regression' || data.task === 'reconstruction') return { values: asFloat32(labels) };
   return { classes: classesOf(labels, to - from) };
 }
 
@@ -102,10 +104,19 @@ export interface Ending {
   readonly value: string;
 }
 
-const makers: Partial<Record<TaskKind, (ending: Ending, width: number | undefined, output: string) => Objective>> = {
-  classification: (ending, width) => (width === 1 || ending.kind === 'sigmoid' ? binary(ending) : crossEntropy(ending, width)),
-  regression: (_, __, output) => squaredError(output),
-  reconstruction: (_, __, output) => squaredError(output),
+const makers: Readonly<Record<TaskKind, (ending: Ending, output: ValueInfo, data: JudgedData) => Objective>> = {
+  classification(ending, output) {
+    const width = widthOf(output);
+    return width === 1 || ending.kind === 'sigmoid' ? binary(ending) : crossEntropy(ending, width);
+  },
+  regression: (_, output) => squaredError(output.name),
+  reconstruction: (_, output) => squaredError(output.name),
+  nextToken(ending, { shape }) {
+    const vocabulary = shape && shape.length >= 2 ? shape[shape.length - 1] ?? undefined : undefined;
+    return nextToken(crossEntropy(ending, vocabulary), vocabulary);
+  },
+  ranking: (ending, output, { rowsPerSample = 1, ranking: rules = { k: 10, loss: 'bce' } }) =>
+    ranking(ending.kind === 'sigmoid' ? ending.value : output.name, rules, rowsPerSample),
 };
 
 const topK = 5;
@@ -216,7 +227,7 @@ function squaredError(output: string): Objective {
       for (let at = 0; at < into.length; at++) into[at] = Math.sqrt(2 / width) * (random() < 0.5 ? -1 : 1);
     },
     finish: (sums, samples) => ({
-      loss: sums[0]! / samples, metrics: { rmse: Math.sqrt(sums[0]! / samples), mae: sums[1]! / samples },
+      loss: sums[0]! / samples, metrics: { rmse: Math.sqrt(sums[0]! / samples), mae: sums[1]! / samples, mse: sums[0]! / samples },
     }),
   };
 }

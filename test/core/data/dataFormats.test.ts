@@ -68,7 +68,7 @@ describe('data files', () => {
     const cases: readonly (readonly [string, string, Uint8Array, RegExp])[] = [
       ['an empty file', 'a.npz', Buffer.alloc(0), /a\.npz: the file is empty/],
       ['a cut archive', 'a.npz', npz.subarray(0, 900), /a\.npz: the archive is damaged or cut off/],
-      ['another kind of file', 'a.parquet', Buffer.from('PAR1....'), /a\.parquet: this is not a data file that Particlize knows\. It reads NumPy archive/],
+      ['another kind of file', 'a.xyz', Buffer.from('nothing known'), /a\.xyz: this is not a data file that Particlize knows\. It reads NumPy archive/],
       ['a cut array', 'a.npy', fs.readFileSync(path.join(folder, 'single.npy')).subarray(0, 134), /a\.npy: the array should have 6 elements of 2 bytes, but the file has \d+ bytes/],
       ['Python objects', 'a.npy', fs.readFileSync(path.join(folder, 'objects.npy')), /a\.npy: it holds Python objects/],
       ['records', 'a.npy', fs.readFileSync(path.join(folder, 'records.npy')), /a\.npy: it holds records/],

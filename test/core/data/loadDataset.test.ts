@@ -88,11 +88,11 @@ describe('data sets', () => {
   it('test rows by default, in order, and only as many as asked for', async () => {
     const csv = `a,label\n${Array.from({ length: 10 }, (_, index) => `${index},${index % 2}`).join('\n')}\n`;
     const recipe = { inputs: { '*': { from: 'd.a' } }, labels: { from: 'd.label' }, split: { train: [0, 6], test: [6, 10] } } as const;
-    const { dataset, split } = await load(recipe, csv, one, { samples: 3, classCount: 2 });
+    const { dataset, split } = await load(recipe, csv, one, { samples: 3, output: [null, 2] });
     assert.deepEqual([split, dataset.count, dataset.classes], ['test', 3, ['0', '1']]);
     assert.deepEqual(asNumbers((await dataset.inputs(1, 3)).get('x')!), [7, 8]);
     assert.deepEqual(asNumbers((await dataset.labels(0, 3))!), [0, 1, 0]);
-    assert.equal((await load(recipe, csv, one, { split: 'train', classCount: 2 })).dataset.count, 6);
+    assert.equal((await load(recipe, csv, one, { split: 'train', output: [null, 2] })).dataset.count, 6);
   });
 
   it('pictures are the stored values, 0 to 1', async () => {
@@ -108,8 +108,8 @@ describe('data sets', () => {
       /^r\.json: inputs\.image: the array d\.0:12 has samples of 3×4, the model's input image wants 1×28×28\.$/],
     ['an unknown input', [{ inputs: { y: { from: 'd.0' } } }, twelve, one], /^r\.json: inputs\.y: the model has no such input\. Its inputs are x\.$/],
     ['an input that nothing feeds', [{ inputs: { x: { from: 'd.0' } } }, twelve, [...one, { name: 'z', shape: [null] }]], /^r\.json: inputs: nothing feeds the model's input z\.$/],
-    ['a label out of range', [labelled, 'a,label\n1,0\n2,1\n3,7\n', one, { classCount: 3 }], /^r\.json: labels: row 2 of d\.label is 7, but the model has 3 classes, 0 to 2\.$/],
-    ['a negative label', [labelled, 'a,label\n1,0\n2,-1\n', one, { classCount: 3 }], /row 1 of d\.label is -1/],
+    ['a label out of range', [labelled, 'a,label\n1,0\n2,1\n3,7\n', one, { output: [null, 3] }], /^r\.json: labels: row 2 of d\.label is 7, but the model has 3 classes, 0 to 2\.$/],
+    ['a negative label', [labelled, 'a,label\n1,0\n2,-1\n', one, { output: [null, 3] }], /row 1 of d\.label is -1/],
     ['a split beyond the rows', [{ ...labelled, split: { test: [1, 9] } }, 'a,label\n1,0\n2,1\n', one], /^r\.json: split\.test: it ends at row 9, but there are only 2 rows\.$/],
     ['no number', [labelled, 'a,label\n1,0\n,1\n', one], /^r\.json: inputs\.\*: row 1 of d\.a holds NaN\. Repair that row or leave it out of the split\.$/],
     ['an unknown array', [{ inputs: { '*': { from: 'd.nose' } } }, 'a,label\n1,0\n', one], /^r\.json: inputs\.\*\.from: d\.csv has no array 'nose'\. It has a, label\.$/],

@@ -1,12 +1,14 @@
 import type { ByteSource } from '../../graph/byteSource';
 import { ParticlizeError } from '../../graph/errors';
-import { inMemory, type ArraySource, type DataFile, type DataFormat } from '../arraySource';
-import { wholeFile } from '../inflate';
+import type { NdArray } from '../../graph/tensor';
+import { checkSize, inMemory, type ArraySource, type DataFile, type DataFormat } from '../arraySource';
+import { inflated } from '../inflate';
 import { categorical } from './npy';
 
 /**
  * Comma- or tab-separated values (RFC 4180 quoting). Columns are arrays, named by the header, or '0', '1', ... when the
- * first row is all numbers; '2:785' and 'a:c' are tables of columns, from the first to before / up to the last.
+ * first row is all numbers; '2:785' and 'a:c' are tables of columns, from the first to before / up to the last. Opening passes over the
+ * file once to find the rows; one column is read by a second pass and kept; tables of columns are read by ranges of rows.
  */
 export const csv: DataFormat = {
   title: 'CSV',
@@ -14,46 +16,150 @@ export const csv: DataFormat = {
   open: openCsv,
 };
 
-async function openCsv(source: ByteSource, memoryBytes: number): Promise<DataFile> {
-  // Cells take several times the room of their text.
-  const text = new TextDecoder().decode(await wholeFile(source, memoryBytes / 8)).replace(/^\uFEFF/, '');
-  const separator = /\.tsv/i.test(source.name) ? '\t' : ',';
-  const rows = parseRows(text, separator);
-  const first = rows[0];
+/** Rows between two known places in the file. */
+const stepRows = 256;
+const pieceBytes = 4 * 2 ** 20;
+const longestRowBytes = 64 * 2 ** 20;
+
+async function openCsv(packed: ByteSource, memoryBytes: number): Promise<DataFile> {
+  const source = await inflated(packed, memoryBytes / 2);
+  const table = new Table(source, /\.tsv/i.test(source.name) ? '\t' : ',', await findRows(source), memoryBytes);
+  const first = (await table.rawRows(0, 1))[0];
   if (!first) throw new ParticlizeError({ file: source.name, cause: 'it has no rows' });
   const headless = first.every((cell) => cell.trim() !== '' && Number.isFinite(Number(cell)));
-  const names = headless ? first.map((_, column) => String(column)) : first.map((cell) => cell.trim());
-  const body = headless ? rows : rows.slice(1);
-  const odd = body.findIndex((row) => row.length !== names.length);
-  if (odd >= 0) {
-    throw new ParticlizeError({
-      file: source.name, place: `row ${odd + (headless ? 1 : 2)}`,
-      cause: `it has ${body[odd]!.length} cells where ${names.length} are wanted`,
-    });
-  }
+  table.names = headless ? first.map((_, column) => String(column)) : first.map((cell) => cell.trim());
+  table.header = headless ? 0 : 1;
+  await table.rows(0, Math.min(table.count, stepRows - 1));
+  const columns = new Map<string, Promise<ArraySource>>();
   return {
-    arrays: names,
-    array: async (name) => columnsNamed(name, names, body, source.name),
+    arrays: table.names,
+    array(name) {
+      let array = columns.get(name);
+      if (!array) columns.set(name, (array = columnsNamed(name, table)));
+      return array;
+    },
   };
 }
 
-function columnsNamed(name: string, names: readonly string[], body: readonly string[][], file: string): ArraySource {
-  const column = names.indexOf(name);
-  if (column >= 0) return oneColumn(body.map((row) => row[column]!));
-  const [first, last] = columnRange(name, names, file);
-  const data = new Float32Array(body.length * (last - first));
-  body.forEach((row, index) => {
-    for (let at = first; at < last; at++) {
-      const value = numberOf(row[at]!);
-      if (value === undefined) {
-        throw new ParticlizeError({
-          file, place: `data row ${index}, column ${names[at]}`, cause: `'${row[at]}' is not a number`,
-        });
+interface RowIndex {
+  readonly count: number;
+  /** Where rows 0, 256, 512, ... begin, and the end of the file. */
+  readonly starts: readonly number[];
+}
+
+/** Finds rows as `parseRows` does: line ends outside quoted cells; empty lines are none. */
+async function findRows(source: ByteSource): Promise<RowIndex> {
+  const starts: number[] = [];
+  let [count, rowStart] = [0, 0];
+  let [quoted, closed, cellStart, empty] = [false, false, true, true];
+  const separator = /\.tsv/i.test(source.name) ? 9 : 44;
+  for (let offset = 0; offset < source.sizeBytes; offset += pieceBytes) {
+    const bytes = await source.read(offset, Math.min(pieceBytes, source.sizeBytes - offset));
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at]!;
+      if (quoted) {
+        if (byte === 34) [quoted, closed] = [false, true];
+        continue;
       }
-      data[index * (last - first) + at - first] = value;
+      if (byte === 10 || byte === 13) {
+        if (!empty) {
+          if (count % stepRows === 0) starts.push(rowStart);
+          count++;
+        }
+        rowStart = offset + at + 1;
+        [cellStart, empty, closed] = [true, true, false];
+        continue;
+      }
+      if (byte === 34 && (cellStart || closed)) quoted = true;
+      closed = false;
+      cellStart = byte === separator;
+      if (empty && offset + at - rowStart > longestRowBytes) throw tooLong(source, count);
+      empty = false;
     }
+    if (offset + bytes.length - rowStart > longestRowBytes) throw tooLong(source, count);
+  }
+  if (!empty) {
+    if (count % stepRows === 0) starts.push(rowStart);
+    count++;
+  }
+  return { count, starts: [...starts, source.sizeBytes] };
+}
+
+function tooLong(source: ByteSource, row: number): ParticlizeError {
+  return new ParticlizeError({
+    file: source.name, place: `row ${row + 1}`, cause: `it is longer than ${longestRowBytes / 2 ** 20} MB`, action: 'Look for a quote that is not closed',
   });
-  return inMemory({ dtype: 'float32', shape: [body.length, last - first], data });
+}
+
+class Table {
+  names: readonly string[] = [];
+  header = 0;
+
+  constructor(readonly source: ByteSource, private readonly separator: string, private readonly index: RowIndex, readonly memoryBytes: number) {}
+
+  get count(): number {
+    return this.index.count - this.header;
+  }
+
+  /** Cells of data rows [from, to). */
+  async rows(from: number, to: number): Promise<string[][]> {
+    const rows = await this.rawRows(from + this.header, to + this.header);
+    const odd = rows.findIndex((row) => row.length !== this.names.length);
+    if (odd < 0) return rows;
+    throw new ParticlizeError({
+      file: this.source.name, place: `row ${from + odd + this.header + 1}`,
+      cause: `it has ${rows[odd]!.length} cells where ${this.names.length} are wanted`,
+    });
+  }
+
+  async rawRows(from: number, to: number): Promise<string[][]> {
+    const { starts } = this.index;
+    const first = Math.floor(from / stepRows);
+    const start = starts[first] ?? this.source.sizeBytes;
+    const end = starts[Math.min(starts.length - 1, Math.ceil(to / stepRows))]!;
+    // Cells take several times the room of their text.
+    checkSize((end - start) * 8, this.memoryBytes, this.source.name);
+    const text = new TextDecoder().decode(await this.source.read(start, end - start)).replace(/^\uFEFF/, '');
+    return parseRows(text, this.separator).slice(from - first * stepRows, to - first * stepRows);
+  }
+
+  /** Rows in blocks, in order. */
+  async forEach(visit: (rows: string[][], from: number) => void): Promise<void> {
+    const block = stepRows * 16;
+    // Blocks begin where a known place is, so that no row is read twice.
+    for (let from = 0; from < this.count;) {
+      const to = Math.min(this.count, Math.ceil((from + this.header + block) / stepRows) * stepRows - this.header);
+      visit(await this.rows(from, to), from);
+      from = to;
+    }
+  }
+}
+
+async function columnsNamed(name: string, table: Table): Promise<ArraySource> {
+  const { names, source, count, memoryBytes } = table;
+  const column = names.indexOf(name);
+  if (column >= 0) return oneColumn(table, column);
+  const [first, last] = columnRange(name, names, source.name);
+  const array: ArraySource = {
+    dtype: 'float32', shape: [count, last - first],
+    async rows(from, to): Promise<NdArray> {
+      checkSize((to - from) * (last - first) * 4, memoryBytes, source.name);
+      const data = new Float32Array((to - from) * (last - first));
+      (await table.rows(from, to)).forEach((row, index) => {
+        for (let at = first; at < last; at++) {
+          const value = numberOf(row[at]!);
+          if (value === undefined) {
+            throw new ParticlizeError({ file: source.name, place: `data row ${from + index}, column ${names[at]}`, cause: `'${row[at]}' is not a number` });
+          }
+          data[index * (last - first) + at - first] = value;
+        }
+      });
+      return { dtype: 'float32', shape: [to - from, last - first], data };
+    },
+  };
+  // A column of text among them shows in the first row already.
+  await array.rows(0, Math.min(1, count));
+  return array;
 }
 
 function columnRange(name: string, names: readonly string[], file: string): readonly [number, number] {
@@ -68,12 +174,25 @@ function columnRange(name: string, names: readonly string[], file: string): read
   return [first, last];
 }
 
-function oneColumn(cells: readonly string[]): ArraySource {
-  const numbers = cells.map(numberOf);
-  if (numbers.some((value) => value === undefined)) return categorical(cells);
-  const whole = numbers.every((value) => Number.isInteger(value) && Math.abs(value!) < 2 ** 31);
-  const data = whole ? Int32Array.from(numbers as number[]) : Float64Array.from(numbers as number[]);
-  return inMemory({ dtype: whole ? 'int32' : 'float64', shape: [cells.length], data });
+/** Numbers as long as every cell is one; else text. */
+async function oneColumn(table: Table, column: number): Promise<ArraySource> {
+  checkSize(table.count * 8, table.memoryBytes, table.source.name);
+  const numbers = new Float64Array(table.count);
+  let [numeric, whole] = [true, true];
+  await table.forEach((rows, from) => rows.forEach((row, index) => {
+    const value = numberOf(row[column]!);
+    if (value === undefined) numeric = false;
+    else if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 31) whole = false;
+    numbers[from + index] = value ?? NaN;
+  }));
+  if (numeric) return inMemory({ dtype: whole ? 'int32' : 'float64', shape: [table.count], data: whole ? Int32Array.from(numbers) : numbers });
+  const texts: string[] = [];
+  let characters = 0;
+  await table.forEach((rows) => rows.forEach((row) => {
+    texts.push(row[column]!);
+    checkSize((characters += row[column]!.length + 16) * 2, table.memoryBytes, table.source.name, `column ${table.names[column]}`);
+  }));
+  return categorical(texts);
 }
 
 /** An empty cell is a missing number. */
@@ -88,6 +207,7 @@ function parseRows(text: string, separator: string): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];
   let at = 0;
+  let rowStart = 0;
   while (at < text.length) {
     let cell = '';
     if (text[at] === '"') {
@@ -107,9 +227,10 @@ function parseRows(text: string, separator: string): string[][] {
       if (at < text.length && text[at] !== '\n' && text[at] !== '\r') continue;
       row.push('');
     }
+    if (at > rowStart) rows.push(row);
     if (text[at] === '\r') at++;
     if (text[at] === '\n') at++;
-    if (row.length > 1 || row[0] !== '') rows.push(row);
+    rowStart = at;
     row = [];
   }
   return rows;

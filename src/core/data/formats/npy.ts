@@ -117,13 +117,28 @@ function textArray(bytes: Uint8Array, { kind, shape, fortran }: NpyHeader, file:
   return categorical(labels);
 }
 
+/** By code point, as Python sorts. */
+export function sortedDistinct(texts: Iterable<string>): string[] {
+  return [...new Set(texts)].sort(byCodePoint);
+}
+
+function byCodePoint(left: string, right: string): number {
+  for (let at = 0; ; ) {
+    const [a, b] = [left.codePointAt(at), right.codePointAt(at)];
+    if (a === undefined || b === undefined) return (a === undefined ? 0 : 1) - (b === undefined ? 0 : 1);
+    if (a !== b) return a - b;
+    at += a > 0xffff ? 2 : 1;
+  }
+}
+
 /** Text as indices into its sorted distinct values. */
 export function categorical(labels: readonly string[]): ArraySource {
-  const categories = [...new Set(labels)].sort();
+  const categories = sortedDistinct(labels);
   const indexOf = new Map(categories.map((name, index) => [name, index]));
   const data = allocate('int32', labels.length);
   labels.forEach((label, row) => (data[row] = indexOf.get(label)!));
-  return inMemory({ dtype: 'int32', shape: [labels.length], data }, categories);
+  const read = (from: number, to: number): Promise<readonly string[]> => Promise.resolve(labels.slice(from, to));
+  return { ...inMemory({ dtype: 'int32', shape: [labels.length], data }, categories), text: { running: false, read } };
 }
 
 function decodeUtf32(bytes: Uint8Array, bigEndian: boolean): string {
