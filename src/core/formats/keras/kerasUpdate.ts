@@ -42,6 +42,15 @@ export function updateKerasConfig(root: Json, record: KerasRecord, original: Mod
       // Only sizes that changed: the file may be more definite than inference.
       set(path, setting, after.map((size, axis) => size === before[axis] ? written[axis]! : size));
     }
+    // Keras builds a wrapped layer (Bidirectional, TimeDistributed) by the shape that its own entry repeats.
+    for (const wrapped of ['layer', 'forward_layer', 'backward_layer']) {
+      const build = jsonAt(root, [...path, wrapped, 'build_config']);
+      const written = isObject(build) ? jsonShape(build['input_shape']) : undefined;
+      if (!written) continue;
+      // TimeDistributed's layer sees one step.
+      const [from, to] = [before, after].map((shape) => (shape.length === written.length + 1 ? [shape[0]!, ...shape.slice(2)] : shape));
+      if (to!.length === written.length) set([...path, wrapped, 'build_config'], 'input_shape', to!.map((size, axis) => size === from![axis] ? written[axis]! : size));
+    }
   }
   return changes;
 

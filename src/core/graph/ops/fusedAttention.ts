@@ -10,10 +10,7 @@ import type { AxisRef, OperatorFamily, Relation, ResizeContext, ShapeContext } f
  * three), MultiHeadAttention (q, k, v [N, T, heads*d], projected outside) and GroupQueryAttention (the same with keys and
  * values for groups of heads, or all three one behind the other in one input). Other layouts of theirs stay as they are.
  */
-export const fusedAttention: OperatorFamily = {
-  name: 'fusedAttention',
-  ops: ['com.microsoft:Attention', 'com.microsoft:MultiHeadAttention', 'com.microsoft:GroupQueryAttention'],
-
+const rules: Pick<OperatorFamily, 'shape' | 'flow' | 'resize' | 'macs'> = {
   shape(node, context) {
     const { dtype, shape } = context.facts(firstInput(node));
     const layout = layoutOf(node, context);
@@ -82,16 +79,18 @@ export const fusedAttention: OperatorFamily = {
     const read = product([heads, steps, keys, width + valueWidth]);
     return made === null || read === null ? undefined : made + read;
   },
+};
 
-  gradient(node, context) {
-    if (node.op !== 'Attention') throw new RangeError(`${node.op} is a fused operator of ONNX Runtime`);
-    return fusedBlockGradient(node, context);
-  },
+export const fusedAttention: OperatorFamily = { ...rules, name: 'fusedAttention', ops: ['com.microsoft:Attention'], gradient: fusedBlockGradient };
+
+/** Queries, keys and values are projected outside. */
+export const projectedAttention: OperatorFamily = {
+  ...rules, name: 'projectedAttention', ops: ['com.microsoft:MultiHeadAttention', 'com.microsoft:GroupQueryAttention'],
 };
 
 /** Heads of a fused operator, as `attentionHeads` gives them for the standard's. */
 export function fusedHeads(node: GraphNode, context: Pick<ShapeContext, 'facts'>): AttentionHeads | undefined {
-  const layout = fusedAttention.ops.includes(`${node.domain}:${node.op}`) ? layoutOf(node, context) : undefined;
+  const layout = [fusedAttention, projectedAttention].some(({ ops }) => ops.includes(`${node.domain}:${node.op}`)) ? layoutOf(node, context) : undefined;
   const { heads, valueWidth } = layout?.sizes ?? {};
   if (!layout || typeof heads !== 'number' || typeof valueWidth !== 'number') return undefined;
   const [x = '', second = '', third = ''] = node.inputs;

@@ -9,7 +9,7 @@ import { dropout } from './dropout';
 import { einsum } from './einsum';
 import { elementwise } from './elementwise';
 import { fusedActivations, fusedBlocks } from './fused';
-import { fusedAttention } from './fusedAttention';
+import { fusedAttention, projectedAttention } from './fusedAttention';
 import { gather } from './gather';
 import { masks } from './masks';
 import { normalisation } from './normalisation';
@@ -52,6 +52,7 @@ export const families: readonly OperatorFamily[] = [
   pad,
   pixelShuffle,
   pooling,
+  projectedAttention,
   recurrent,
   reductions,
   repetition,
