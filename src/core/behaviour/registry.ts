@@ -16,6 +16,9 @@ import { effectByGroup } from './effectByGroup';
 import { factors } from './factors';
 import { linearProbe } from './linearProbe';
 import { memoryLength } from './memoryLength';
+import { mutualInformation } from './mutualInformation';
+import { outputContribution } from './outputContribution';
+import { outputCorrelation } from './outputCorrelation';
 import { particleMap } from './particleMap';
 import { recurrentGates } from './recurrentGates';
 import { redundancy } from './redundancy';
@@ -23,8 +26,9 @@ import { synergy } from './synergy';
 
 /** Every family of columns computed by running the model; a new one is one file and one line here. Cheap ones first. */
 export const behaviourFamilies: readonly BehaviourFamily[] = [
-  activationStatistics, classSelectivity, redundancy, particleMap, linearProbe, connections, attentionHeads, recurrentGates, memoryLength, factors,
-  contribution, gradientImportance, integratedGradients, conductance, estimates, ablation, meanAblation,
+  activationStatistics, classSelectivity, mutualInformation, outputCorrelation, redundancy, particleMap, linearProbe, connections, attentionHeads,
+  recurrentGates, memoryLength, factors,
+  contribution, outputContribution, gradientImportance, integratedGradients, conductance, estimates, ablation, meanAblation,
   resampleAblation, synergy, effectByGroup,
 ];
 

@@ -6,6 +6,8 @@ import { attentionPattern } from '../attentionHeads';
 import { connectionMatrix, strongestConnections } from '../connections';
 import { effectAlongGroups } from '../effectByGroup';
 import { separatedItems } from '../factors';
+import { contributionByOutput } from '../outputContribution';
+import { correlationByOutput } from '../outputCorrelation';
 import { componentMap, neighbourMap } from '../particleMap';
 import { gateSaturation, gatesAlongText } from '../recurrentGates';
 import { synergyPairs } from '../synergy';
@@ -16,8 +18,8 @@ import { topSamples } from './topSamples';
 
 /** Every result with many values; a new one is one file and one line here. */
 export const details: readonly Detail[] = [
-  topSamples, activationHistogram, responseByClass, attentionPattern, gateSaturation, gatesAlongText, separatedItems, effectAlongGroups, componentMap, neighbourMap,
-  connectionMatrix, strongestConnections, synergyPairs, singularValues,
+  topSamples, activationHistogram, responseByClass, correlationByOutput, contributionByOutput, attentionPattern, gateSaturation, gatesAlongText,
+  separatedItems, effectAlongGroups, componentMap, neighbourMap, connectionMatrix, strongestConnections, synergyPairs, singularValues,
 ];
 
 /** Those that apply to a layer (and to its particles). */
