@@ -3,7 +3,7 @@ import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef, type LinearRule } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
-import type { ParticleGroup } from '../particles/particle';
+import type { Act, ParticleGroup } from '../particles/particle';
 
 /** A linear operator that reads a group's particles, and which of its input's indices each of them is. */
 export interface LinearConsumer {
@@ -30,7 +30,12 @@ export function consumersOf(graph: ModelGraph, group: ParticleGroup, judged?: st
 }
 
 /** By particle: its indices on the axis of an act. */
-export function particleIndices(graph: ModelGraph, act: AxisRef, count: number): readonly (readonly number[])[] | undefined {
+export function particleIndices(graph: ModelGraph, act: Act, count: number): readonly (readonly number[])[] | undefined {
+  if (act.placed) {
+    const { offset, block, outer, every } = act.placed;
+    return Array.from({ length: count }, (_, particle) => Array.from({ length: outer * block }, (__, place) =>
+      offset + Math.floor(place / block) * every + particle * block + (place % block)));
+  }
   const size = contextOf(graph).facts(act.value).shape?.[act.axis];
   if (typeof size !== 'number' || size % count !== 0) return undefined;
   const block = size / count;

@@ -5,7 +5,7 @@ import { indexOf, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import { elementCount, type NdArray } from '../graph/tensor';
-import type { ParticleGroup } from '../particles/particle';
+import { plainAct, type ParticleGroup } from '../particles/particle';
 import type { BehaviourContext } from './behaviour';
 
 /** Runs all samples in batches and hands out what was fetched. The arrays live until `visit` returns. */
@@ -43,7 +43,8 @@ export function chosenGroups({ table, layers }: Pick<BehaviourContext, 'table' |
 export function responseOf(graph: ModelGraph, group: ParticleGroup): AxisRef {
   const { producer } = indexOf(graph);
   const context = contextOf(graph);
-  let at = group.acts[0] ?? group.producer;
+  const [first] = group.acts;
+  let at = first ? plainAct(first) : group.producer;
   for (;;) {
     if (at.value === group.producer.value) return at;
     const node = producer.get(at.value);

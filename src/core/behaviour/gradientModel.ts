@@ -7,7 +7,7 @@ import { unrollRecurrent } from '../graph/ops/gradients/recurrent';
 import type { AxisRef } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
 import type { NdArray } from '../graph/tensor';
-import type { ParticleGroup } from '../particles/particle';
+import { plainAct, type ParticleGroup } from '../particles/particle';
 import type { BehaviourContext } from './behaviour';
 import { sampleAxisOf } from './sampleAxis';
 import { ancestorsOf } from './suffix';
@@ -68,7 +68,9 @@ export async function gradientModel(
 export function judgedActs(graph: ModelGraph, group: ParticleGroup, output: string): readonly AxisRef[] {
   const ancestors = ancestorsOf(graph, output);
   const before = group.acts.filter(({ value }) => ancestors.has(value));
-  return before.length ? before : [group.producer];
+  // Gradients are summed by particle where particles have an axis of their own.
+  const places = before.map(plainAct).filter((place, index, all) => all.findIndex(({ value, axis }) => value === place.value && axis === place.axis) === index);
+  return places.length ? places : [group.producer];
 }
 
 /** Sizes beyond the batch that the model leaves open, as the data has them: gradients through time need the number of steps. */

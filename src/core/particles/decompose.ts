@@ -2,7 +2,7 @@ import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphIndex, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef, type ParticleRule, type Relation, type ShapeContext, type WeightSlice } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
-import type { ParticleGroup } from './particle';
+import { plainAct, type Act, type ParticleGroup, type Placement } from './particle';
 import { ParticleTable } from './particleTable';
 import { recogniseAttention, type RecognisedAttention } from './recogniseAttention';
 
@@ -52,7 +52,7 @@ interface Found {
   readonly layer?: string;
   readonly node: GraphNode;
   readonly rule: ParticleRule;
-  readonly acts: readonly AxisRef[];
+  readonly acts: readonly Act[];
   readonly slices: readonly WeightSlice[];
 }
 
@@ -88,18 +88,21 @@ class Walk {
   follow(node: GraphNode, rule: ParticleRule): Found {
     const slices: WeightSlice[] = rule.slices.flatMap((slice) =>
       this.storedSlices({ value: slice.tensor, axis: slice.axis }, slice.role).map((stored) => ({ ...slice, ...stored })));
-    const starts: AxisRef[] = [{ value: rule.output, axis: rule.axis }, ...rule.others ?? []];
-    const region = new Map<string, AxisRef>(starts.map((ref) => [ref.value, ref]));
+    const starts: Act[] = [{ value: rule.output, axis: rule.axis }, ...rule.others ?? []];
+    const region = new Map<string, Act>(starts.map((ref) => [ref.value, ref]));
+    const before = new Map<string, Act>();
     const mixing = new Set<GraphNode>();
     const open = new Set(starts.flatMap(({ value }) => this.index.consumers.get(value) ?? []));
     // In the graph's order, so that an operator is judged when all of its operands have been (x * sigmoid(x)).
     for (let next = this.first(open); next; next = this.first(open)) {
       open.delete(next);
-      const step = this.channelwise(next, region, rule.count);
+      const step = this.channelwise(next, region) ?? this.moved(next, region, rule.count);
       if (!step) {
         mixing.add(next);
         continue;
       }
+      const source = next.inputs.flatMap((input) => region.get(input) ?? [])[0]!;
+      if (rearranging.has(next.op)) for (const { value } of step.to) before.set(value, source);
       slices.push(...step.slices);
       for (const ref of step.to) {
         region.set(ref.value, ref);
@@ -108,7 +111,9 @@ class Walk {
     }
     const acts = [...region.values()].filter(({ value }) => this.outputs.has(value)
       || this.index.consumers.get(value)?.some((consumer) => mixing.has(consumer) && !sizeOnly.has(consumer.op)));
-    return { node, rule, acts, slices: distinctSlices(slices) };
+    // What is only moved about acts where it was before.
+    const back = (act: Act): Act => (act.placed && before.has(act.value) ? back(before.get(act.value)!) : act);
+    return { node, rule, acts: distinct(acts.map(back)), slices: distinctSlices(slices) };
   }
 
   heads({ node, layer, count, producer, acts, slices }: RecognisedAttention): Found {
@@ -125,8 +130,8 @@ class Walk {
 
   /** Where channels go on by themselves, and what belongs to them there; undefined when the operator mixes channels. */
   private channelwise(
-    node: GraphNode, region: ReadonlyMap<string, AxisRef>, count: number,
-  ): { to: AxisRef[]; slices: WeightSlice[] } | undefined {
+    node: GraphNode, region: ReadonlyMap<string, Act>,
+  ): { to: Act[]; slices: WeightSlice[] } | undefined {
     const inputs = node.inputs.filter(Boolean);
     const constants = inputs.filter((input) => this.context.isConstant(input));
     const sources = inputs.filter((input) => !constants.includes(input)).map((input) => region.get(input));
@@ -134,26 +139,55 @@ class Walk {
     const relations = this.flowOf(node);
     if (!relations || sources.some((at) => relations.some((relation) => isBarrier(relation) && same(relation.a, at)))) return undefined;
     const outputs = node.outputs.filter((output) => output && (this.index.consumers.has(output) || this.outputs.has(output)));
-    const to = outputs.map((output) => {
-      const reached = sources.map((at) => this.reached(relations, at, count).find(({ value }) => value === output));
-      // Every operand must bring the channels to the same axis.
-      return reached[0] && reached.every((ref) => ref?.axis === reached[0]!.axis) ? reached[0] : undefined;
+    const placed = sources[0]!.placed;
+    // Every operand must bring the channels to the same places of the same axis.
+    if (!sources.every((at) => samePlaces(at!.placed, placed))) return undefined;
+    const to = outputs.map((output): Act | undefined => {
+      const reached = sources.map((at) => this.reached(relations, at!, this.sizeOf(at!)).find(({ value }) => value === output));
+      return reached[0] && reached.every((ref) => ref?.axis === reached[0]!.axis) ? { ...reached[0], ...(placed && { placed }) } : undefined;
     });
     if (!to.length || !to.every((ref) => ref !== undefined)) return undefined;
     // A depthwise kernel is a particle itself: the channel passes through it, its weights stay its own.
     if (this.judged(() => familyOf(node)?.particles?.(node, this.context))) return { to, slices: [] };
+    // Behind a concatenation a norm's weights are those of several layers.
+    if (placed) return { to, slices: [] };
     const role = adding.has(node.op) ? 'bias' : 'norm';
-    const slices = to.flatMap((ref) => this.reached(relations, ref, count))
+    const slices = to.flatMap((ref) => this.reached(relations, ref, this.sizeOf(ref)))
       .filter(({ value }) => constants.includes(value))
       .flatMap((ref) => this.storedSlices(ref, role));
     return { to, slices };
   }
 
+  /** Where an operator that only moves elements puts the channels: a block of a flattened axis, a stretch of a concatenated one. */
+  private moved(node: GraphNode, region: ReadonlyMap<string, Act>, count: number): { to: Act[]; slices: WeightSlice[] } | undefined {
+    const [output] = node.outputs;
+    const sources = node.inputs.flatMap((input) => region.get(input) ?? []);
+    const [at] = sources;
+    if (!moving.has(node.op) || sources.length !== 1 || !at || !output || !(this.index.consumers.has(output) || this.outputs.has(output))) return undefined;
+    const onward = (this.flowOf(node) ?? []).filter((relation) => !isBarrier(relation) && same(relation.a, at) && relation.b.value === output);
+    const [tie] = onward;
+    const size = this.sizeOf(at);
+    if (onward.length !== 1 || !tie || size === undefined) return undefined;
+    // Joined along another axis, the same place holds other particles too.
+    if (node.op === 'Concat' && tie.offset === undefined) return undefined;
+    const { offset, block, outer, every, from } = at.placed ?? { offset: 0, block: 1, outer: 1, every: count, from: plainAct(at) };
+    const { outer: times = 1, inner = 1, offset: shift = 0 } = tie;
+    // Repeats of repeats have no one distance.
+    if ((outer > 1 && times > 1) || (!at.placed && size !== count)) return undefined;
+    return {
+      slices: [],
+      to: [{
+        ...tie.b,
+        placed: { offset: shift + offset * inner, block: block * inner, outer: outer * times, every: (times > 1 ? size : every) * inner, from },
+      }],
+    };
+  }
+
   /** Axes tied to this one, index by index. */
-  private reached(relations: readonly Relation[], at: AxisRef, count: number): AxisRef[] {
+  private reached(relations: readonly Relation[], at: AxisRef, count: number | undefined): AxisRef[] {
     return relations.filter(isPlain).flatMap(({ a, b }) => {
       const other = same(a, at) ? b : same(b, at) ? a : undefined;
-      return other && this.sizeOf(other) === count ? [other] : [];
+      return other && count !== undefined && this.sizeOf(other) === count ? [other] : [];
     });
   }
 
@@ -195,6 +229,11 @@ class Walk {
 
 const adding = new Set(['Add', 'Sub', 'Sum', 'FastGelu', 'BiasGelu']);
 
+/** Operators that put channels to other places. */
+const moving = new Set(['Concat', 'Flatten', 'Reshape']);
+/** Operators that change no element. */
+const rearranging = new Set([...moving, 'Transpose', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout']);
+
 /** Reading a size is not reading channels. */
 const sizeOnly = new Set(['Shape', 'Size']);
 
@@ -206,7 +245,12 @@ function same(one: AxisRef, two: AxisRef): boolean {
   return one.value === two.value && one.axis === two.axis;
 }
 
-function distinct(refs: readonly AxisRef[]): AxisRef[] {
+function samePlaces(one: Placement | undefined, two: Placement | undefined): boolean {
+  return one === two || (one !== undefined && two !== undefined
+    && one.offset === two.offset && one.block === two.block && one.outer === two.outer && one.every === two.every);
+}
+
+function distinct(refs: readonly Act[]): Act[] {
   return refs.filter((ref, index) => refs.findIndex((other) => same(ref, other)) === index);
 }
 

@@ -13,8 +13,31 @@ export interface ParticleGroup {
    */
   readonly producer: AxisRef;
   /** Where the particles act on the rest of the model: behind their own norm, activation and pooling. Masking these is ablation. */
-  readonly acts: readonly AxisRef[];
+  readonly acts: readonly Act[];
   readonly slices: readonly WeightSlice[];
+}
+
+/**
+ * An axis on which particles act. Without `placed` they lie one behind the other, in equal blocks when there are fewer than
+ * indices. Normalisation behind a flattening or a concatenation still belongs to them, where they have other places.
+ */
+export interface Act extends AxisRef {
+  readonly placed?: Placement;
+}
+
+/** Particle p has the indices offset + o * every + p * block + r, for o in [0, outer) and r in [0, block). */
+export interface Placement {
+  readonly offset: number;
+  readonly block: number;
+  readonly outer: number;
+  readonly every: number;
+  /** The last axis in front of this one with one index a particle. */
+  readonly from: AxisRef;
+}
+
+/** Where the particles of an act last had an axis of their own. */
+export function plainAct(act: Act): AxisRef {
+  return act.placed?.from ?? act;
 }
 
 export interface ParticleRef {
