@@ -42,7 +42,7 @@ export function particleIndices(graph: ModelGraph, act: Act, count: number): rea
   return Array.from({ length: count }, (_, particle) => Array.from({ length: block }, (__, offset) => particle * block + offset));
 }
 
-const rearranging = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Identity', 'Dropout']);
+const rearranging = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Identity', 'Dropout', 'Concat']);
 
 class Walk {
   readonly linear: LinearConsumer[] = [];
@@ -68,7 +68,8 @@ class Walk {
         continue;
       }
       const output = node.outputs[0]!;
-      const relations = rearranging.has(node.op) && node.inputs[0] === at.value ? family?.flow?.(node, context) ?? [] : [];
+      const moved = rearranging.has(node.op) && (node.op === 'Concat' ? reads === 1 : node.inputs[0] === at.value);
+      const relations = moved ? family?.flow?.(node, context) ?? [] : [];
       const onward = relations.find((relation) => !isBarrier(relation) && relation.a.value === at.value && relation.a.axis === at.axis
         && relation.b.value === output);
       const size = context.facts(at.value).shape?.[at.axis];

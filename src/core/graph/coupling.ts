@@ -17,6 +17,8 @@ export interface Removal {
 export interface Block {
   readonly at: AxisRef;
   readonly reason: string;
+  /** The layer that wants it so; undefined for what belongs to none. */
+  readonly layer?: string;
 }
 
 /** Sets of indices by axis. */
@@ -73,7 +75,7 @@ export interface Cover {
 export interface CouplingGraph {
   readonly ties: ReadonlyMap<string, readonly Tie[]>;
   readonly covers: ReadonlyMap<Tie, Cover>;
-  readonly barriers: ReadonlyMap<string, string>;
+  readonly barriers: ReadonlyMap<string, Block>;
   size(ref: AxisRef): number | undefined;
 }
 
@@ -105,10 +107,10 @@ class Spread {
   remove(ref: AxisRef, indices: Iterable<number>): void {
     const added = this.removed.add(ref, indices);
     if (added.length === 0) return;
-    const reason = this.coupling.barriers.get(keyOf(ref));
-    if (reason) this.block(ref, reason);
+    const barrier = this.coupling.barriers.get(keyOf(ref));
+    if (barrier) this.block(barrier);
     const size = this.coupling.size(ref);
-    if (size !== undefined && this.removed.get(ref)!.size >= size) this.block(ref, nothingLeft);
+    if (size !== undefined && this.removed.get(ref)!.size >= size) this.block({ at: ref, reason: nothingLeft });
     this.queue.push({ ref, indices: added });
   }
 
@@ -122,7 +124,7 @@ class Spread {
   }
 
   private follow(tie: Tie, from: AxisRef, indices: readonly number[]): void {
-    if (tie.size === undefined) return this.block(from, 'the size of this axis is not known before the model runs');
+    if (tie.size === undefined) return this.block({ at: from, reason: unknownSize, layer: tie.node.layer });
     this.touched.add(this.coupling.covers.get(tie)!);
     if (sameAxis(from, tie.a)) this.remove(tie.b, indices.flatMap((index) => image(tie, index)));
     // Backwards an index goes only when all that it became is gone: flattening [C, H, W] ties the flat axis to three axes,
@@ -145,36 +147,39 @@ class Spread {
     }
   }
 
-  private block(at: AxisRef, reason: string): void {
-    const key = keyOf(at);
-    if (!this.blocked.has(key)) this.blocked.set(key, { at, reason });
+  private block(block: Block): void {
+    const key = keyOf(block.at);
+    if (!this.blocked.has(key)) this.blocked.set(key, block);
   }
 }
 
 export const nothingLeft = 'nothing would be left of it';
+export const unknownSize = 'the size of this axis is not known before the model runs';
 
 function buildCoupling(graph: ModelGraph): CouplingGraph {
   const context = standInsOf(graph);
   const ties = new Map<string, Tie[]>();
   const sets = new Map<string, Tie[]>();
-  const barriers = new Map<string, string>();
+  const barriers = new Map<string, Block>();
   const inner = new Map<string, number>();
   const size = (ref: AxisRef): number | undefined => inner.get(keyOf(ref)) ?? context.facts(ref.value).shape?.[ref.axis] ?? undefined;
-  const forbid = (value: string, reason: string): void => {
+  const bar = (at: AxisRef, reason: string, layer?: string): void => void barriers.set(keyOf(at), { at, reason, ...(layer && { layer }) });
+  const forbid = (value: string, reason: string, layer?: string): void => {
     const rank = context.facts(value).shape?.length ?? 0;
-    for (let axis = 0; axis < rank; axis++) barriers.set(keyOf({ value, axis }), reason);
+    for (let axis = 0; axis < rank; axis++) bar({ value, axis }, reason, layer);
   };
   for (const node of graph.nodes) {
     const relations = relationsOf(node, context);
     if (!relations) {
       const reason = `${describe(node)} is an operator through which Particlize cannot follow channels`;
       if (producesConstant(graph, node)) continue;
-      for (const value of [...node.inputs, ...node.outputs]) if (value) forbid(value, reason);
+      for (const value of [...node.inputs, ...node.outputs]) if (value) forbid(value, reason, node.layer);
       continue;
     }
     for (const relation of relations) {
       if (isBarrier(relation)) {
-        barriers.set(keyOf(relation.a), relation.reason);
+        // The first operator that stops it says why.
+        if (!barriers.has(keyOf(relation.a))) bar(relation.a, relation.reason, node.layer);
         continue;
       }
       if (relation.size !== undefined) inner.set(keyOf(relation.a), relation.size);
@@ -192,10 +197,10 @@ function buildCoupling(graph: ModelGraph): CouplingGraph {
       else sets.set(set, [tie]);
     }
   }
-  for (const input of graph.inputs) forbid(input.name, `it is the model's input ${input.name}`);
+  for (const input of graph.inputs) forbid(input.name, `its channels are tied to the model's input ${input.name}`);
   // An output that other layers read on (models that show every layer) shrinks with them; removeAxes says so.
-  const { consumers } = indexOf(graph);
-  for (const output of graph.outputs) if (!consumers.has(output.name)) forbid(output.name, `it is the model's output ${output.name}`);
+  const { consumers, producer } = indexOf(graph);
+  for (const { name } of graph.outputs) if (!consumers.has(name)) forbid(name, `it is the model's output ${name}`, producer.get(name)?.layer);
   const fixed = fixedAxes({ ties, barriers, size }, [...sets.values()]);
   const covers = new Map<Tie, Cover>();
   for (const set of sets.values()) {

@@ -1,6 +1,6 @@
 import { intOf } from '../graph/attributes';
 import { coupledClasses, type CoupledClasses } from '../graph/coupledClasses';
-import { couplingOf, keyOf, nothingLeft, type Tie } from '../graph/coupling';
+import { couplingOf, keyOf, nothingLeft, unknownSize, type Block, type Tie } from '../graph/coupling';
 import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import type { ParticleGroup } from '../particles/particle';
@@ -218,17 +218,15 @@ class Finder {
     const { graph, table, found } = this;
     const coupling = couplingOf(graph);
     const result = new Map<number, string>();
-    const bar = (label: number, at: { value: string; axis: number }, reason: string): void => {
-      if (!result.has(label)) result.set(label, blockedReason(graph, table.groupOf(label).layer, { at, reason }));
+    const bar = (label: number, block: Block): void => {
+      if (!result.has(label)) result.set(label, blockedReason(graph, table.groupOf(label).layer, block));
     };
     for (const [key, { ref, classes }] of found.axes) {
-      const reason = coupling.barriers.get(key);
-      const unknown = coupling.ties.get(key)?.some(({ size }) => size === undefined);
-      if (reason !== undefined || unknown) {
-        for (const label of new Set(classes)) if (label >= 0) bar(label, ref, reason ?? 'the size of this axis is not known before the model runs');
-      }
+      const unknown = coupling.ties.get(key)?.find(({ size }) => size === undefined);
+      const barrier = coupling.barriers.get(key) ?? (unknown && { at: ref, reason: unknownSize, layer: unknown.node.layer });
+      if (barrier) for (const label of new Set(classes)) if (label >= 0) bar(label, barrier);
       const [first] = classes;
-      if (first !== undefined && first >= 0 && classes.every((label) => label === first)) bar(first, ref, nothingLeft);
+      if (first !== undefined && first >= 0 && classes.every((label) => label === first)) bar(first, { at: ref, reason: nothingLeft });
     }
     return result;
   }

@@ -35,8 +35,8 @@ export function removable(graph: ModelGraph, table: ParticleTable): ReadonlyMap<
   );
 }
 
-export function blockedReason(graph: ModelGraph, layer: string, { at, reason }: Block): string {
-  const place = layerOfValue(graph, at.value);
-  if (reason === nothingLeft && place && place !== layer) return `nothing would be left of ${place}, which loses channels with it`;
+export function blockedReason(graph: ModelGraph, layer: string, { at, reason, layer: place }: Block): string {
+  const emptied = reason === nothingLeft ? layerOfValue(graph, at.value) : undefined;
+  if (emptied && emptied !== layer) return `nothing would be left of ${emptied}, which loses channels with it`;
   return place && place !== layer ? `its channels reach ${place}, where they must stay: ${reason}` : reason;
 }
