@@ -61,7 +61,7 @@ export function rankOf(spectrum: Float64Array): number {
 /** A few seconds, and 256 MB. */
 function fits(rows: number, columns: number): boolean {
   const [small, large] = [Math.min(rows, columns), Math.max(rows, columns)];
-  return small <= 1024 && small * small * large <= 6e9 && small * large <= 32e6;
+  return small <= 512 && small * small * large <= 6e9 && small * large <= 32e6;
 }
 
 /**

@@ -12,7 +12,9 @@ export const interchangeable = 0.95;
 /** Each particle is compared with each other one of its layer: some seconds. */
 const mostParticles = 4096;
 /** Hierarchical clustering takes the cube of this many steps. */
-const mostClustered = 512;
+const mostClustered = 256;
+/** Singular values take the cube of the smaller side: a second. */
+const mostRanked = 384;
 
 /**
  * Who says the same on the data: the Pearson correlation between outputs at up to 4,096 places (samples and positions), drawn
@@ -73,6 +75,7 @@ async function compute(context: BehaviourContext): Promise<readonly Float32Array
     }));
     const spectrum = await outputSpectrum(own, task);
     if (spectrum) rank.fill(rankOf(spectrum), firstRow, firstRow + group.count);
+    else report({ severity: 'info', place: group.layer, message: `It has more than ${mostRanked} particles, too many for the effective rank of their outputs.` });
   }
   return [twin, correlation, cluster, size, rank];
 }
@@ -155,7 +158,7 @@ export function clustersOf({ count, alike }: Correlations): readonly (readonly n
 
 async function outputSpectrum({ count, features, values }: Profiles, task: Task | undefined): Promise<Float64Array | undefined> {
   const small = Math.min(count, features);
-  if (small > 1024 || small * small * Math.max(count, features) > 6e9) return undefined;
+  if (small > mostRanked) return undefined;
   const centred = Float64Array.from(values);
   for (let particle = 0; particle < count; particle++) {
     const own = centred.subarray(particle * features, (particle + 1) * features);
