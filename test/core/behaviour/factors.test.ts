@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import type { BehaviourContext } from '../../../src/core/behaviour/behaviour';
 import type { BarsData, LinesData } from '../../../src/core/behaviour/details/detailData';
 import { effectAlongGroups } from '../../../src/core/behaviour/effectByGroup';
@@ -9,6 +11,7 @@ import { asFloat32, int64Array } from '../../../src/core/graph/numeric';
 import { bestCorrelations } from '../support/factorCorrelation';
 import { graphOf, int64, node, randomArray, seededRandom } from '../support/graphs';
 import { float32, memoryContext } from '../support/memoryContext';
+import { openSample, root } from '../support/openSample';
 
 const [users, items, width] = [30, 40, 3] as const;
 
@@ -72,6 +75,31 @@ describe('factors', function () {
     assert.equal(bars.labels[0], String(values.indexOf(Math.max(...values))));
     assert.equal(bars.labels.at(-1), String(values.indexOf(Math.min(...values))));
     assert.ok(bars.values[0]! > 0 && bars.values.at(-1)! < 0);
+  });
+});
+
+describe('factors of the recommender sample', function () {
+  this.timeout(30_000);
+  const folder = path.join(root, 'media/samples/recommender');
+
+  it('are the planted ones, and those carry the score', async function () {
+    if (!fs.existsSync(path.join(folder, 'truth.json'))) {
+      this.test!.title += ' (skipped: the sample is not here)';
+      return this.skip();
+    }
+    const context = await openSample(path.join(folder, 'factors.onnx'), path.join(folder, 'stars.particlize.json'), { samples: 200 });
+    const truth = JSON.parse(fs.readFileSync(path.join(folder, 'truth.json'), 'utf8')) as { userFactors: number[][]; itemFactors: number[][] };
+    await addBehaviour(context, new Set(['scoreShare']));
+    const { values } = context.table.column('scoreShare')!;
+    for (const [layer, planted] of [['user_factors', truth.userFactors], ['item_factors', truth.itemFactors]] as const) {
+      const group = context.table.group(layer)!;
+      const found = await Promise.all(Array.from({ length: group.count }, async (_, factor) => (await factorValues(context.graph, group, factor))!));
+      const best = bestCorrelations(planted, found);
+      assert.equal(new Set(best.map(({ factor }) => factor)).size, planted.length, 'each is another one');
+      for (const { correlation } of best) assert.ok(correlation >= 0.95, `${layer}: ${correlation}`);
+      const carried = best.reduce((sum, { factor }) => sum + values[group.firstRow + factor]!, 0);
+      assert.ok(carried > 0.95, `${layer}: ${carried}`);
+    }
   });
 });
 
