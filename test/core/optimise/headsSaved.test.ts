@@ -66,10 +66,15 @@ print('RESULT' + json.dumps(np.asarray(model(x)).ravel().tolist()))`;
       assert.ok(relativeError(own, expected.silent.data) <= 1e-5, `${relativeError(own, expected.silent.data)}`);
     });
   }
+
+  it('directions that lost different numbers of units are refused with what to do', async () => {
+    const original = await openModel(await fileSetOf(path.join(folder, 'sequence.keras')));
+    await assert.rejects(saved('sequence.keras', original, target, ['both/unit:1']), /layer both: Keras takes its two directions for equally wide, but 'units' would be 3 forwards and 4 backwards.*Remove as many/s);
+  });
 });
 
-async function saved(file: string, original: ModelGraph, target: string): Promise<string> {
-  const plan = { version: 1 as const, model: { file, sha256: '' }, steps: [{ action: 'remove' as const, particles: gone }] };
+async function saved(file: string, original: ModelGraph, target: string, particles: readonly string[] = gone): Promise<string> {
+  const plan = { version: 1 as const, model: { file, sha256: '' }, steps: [{ action: 'remove' as const, particles }] };
   const { graph, refusals } = await applyPlan(original, decompose(original), plan);
   assert.deepEqual(refusals, []);
   for (const one of await formatById(original.format)!.save!(original, graph, file)) fs.writeFileSync(path.join(target, one.name), await contentsOf(one));

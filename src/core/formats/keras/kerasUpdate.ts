@@ -1,3 +1,4 @@
+import { ParticlizeError } from '../../graph/errors';
 import type { ModelGraph } from '../../graph/modelGraph';
 import { isObject, jsonAt, type Json, type JsonPath } from '../containers/json';
 import { jsonShape } from './jsonShape';
@@ -15,9 +16,21 @@ export function updateKerasConfig(root: Json, record: KerasRecord, original: Mod
     config[setting] = value;
     changes++;
   };
+  const said = new Map<string, { readonly before: number; readonly after: number }>();
   for (const { path, setting, tensor, axis, divisor = 1, explicit } of record.sizes) {
     const before = original.tensors.get(tensor)?.shape[axis];
     const after = graph.tensors.get(tensor)?.shape[axis];
+    // Keras takes both directions of a Bidirectional layer for equally wide, even where each has settings of its own.
+    const place = JSON.stringify([path.map((step) => (step === 'backward_layer' ? 'layer' : step)), setting]);
+    const other = said.get(place);
+    if (before !== undefined && after !== undefined) said.set(place, { before: before / divisor, after: after / divisor });
+    if (other && before !== undefined && after !== undefined && other.before === before / divisor && other.after !== after / divisor) {
+      throw new ParticlizeError({
+        place: `layer ${record.weights.get(tensor)?.layer ?? tensor}`,
+        cause: `Keras takes its two directions for equally wide, but '${setting}' would be ${other.after} forwards and ${after / divisor} backwards`,
+        action: 'Remove as many from one direction as from the other',
+      });
+    }
     if (after !== undefined && (after !== before || explicit)) set(path, setting, after / divisor);
   }
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
