@@ -4,7 +4,7 @@ import { createEngine } from '../../../src/engines/registry';
 import { families } from '../support/randomFamilies';
 import { surgeryTrial } from '../support/surgeryTrial';
 
-const trials = 8;
+const trials = 6;
 
 describe('surgery on random networks: what is operated equals the original with the same particles masked', function () {
   this.timeout(60_000);

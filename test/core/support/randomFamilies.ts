@@ -315,6 +315,19 @@ export const families: Readonly<Record<string, (sketch: Sketch) => string>> = {
     x = s.add('Add', [x, s.dense3(s.activation(s.dense3(x, width, hidden)), hidden, width)]);
     return s.add('MatMul', [x, s.add('Transpose', [table], { perm: ints([1, 0]) })]);
   },
+  attention(s) {
+    const [heads, width, model] = [s.between(2, 4), s.between(2, 3), 6];
+    const features = heads * width;
+    const x = s.dense3(s.input(null, 5, 4), 4, model);
+    const cut = (value: string, perm: number[]): string => s.add('Transpose', [s.add('Reshape', [value, s.ints(0, 0, heads, width)])], { perm: ints(perm) });
+    const fused = s.pick(2) ? s.several('Split', [s.dense3(x, model, 3 * features)], 3, { axis: int(2), num_outputs: int(3) }) : [0, 1, 2].map(() => s.dense3(x, model, features));
+    const [query, key, value] = [cut(fused[0]!, [0, 2, 1, 3]), cut(fused[1]!, [0, 2, 3, 1]), cut(fused[2]!, [0, 2, 1, 3])];
+    const weights = s.add('Softmax', [s.add('Div', [s.add('MatMul', [query, key]), s.scalar(Math.sqrt(width))])], { axis: int(-1) });
+    const joined = s.add('Reshape', [s.add('Transpose', [s.add('MatMul', [weights, value])], { perm: ints([0, 2, 1, 3]) }), s.ints(0, 0, features)]);
+    const hidden = s.between(3, 6);
+    const y = s.add('Add', [x, s.dense3(joined, features, model)]);
+    return s.dense3(s.add('Add', [y, s.dense3(s.activation(s.dense3(y, model, hidden)), hidden, model)]), model, 3);
+  },
   recurrent(s) {
     const layers = s.between(1, 2);
     let [x, features] = [s.add('Transpose', [s.input(null, 5, 3)], { perm: ints([1, 0, 2]) }), 3]; // [T, N, C]
