@@ -24,7 +24,7 @@ export interface LossEstimate {
 
 const mostOutputs = 24;
 /** Directions in which curvature is measured where not every output is followed. */
-const scatterPasses = 2;
+const scatterPasses = 4;
 /** Numbers that are judged for a batch and all particles at most; beyond that outputs are not judged one by one. */
 const mostJudged = 2 ** 28;
 /** Particles of a layer that are measured on the first batch, to scale the layer's estimates. */
@@ -160,62 +160,76 @@ async function linearise(
 ): Promise<Linearised> {
   const { outputs, width } = run;
   const samples = run.to - run.from;
-  const particles = gradients.groups.reduce((sum, { count }) => sum + count, 0);
-  const judged = samples * particles * width <= mostJudged;
-  const followed = !judged ? 0 : Math.min(width, width <= most ? width : Math.max(1, Math.floor(most / 2)));
+  const base = new Float64Array(objective.sums);
+  objective.add(base, outputs, width, 0, samples, targets);
+  // A loss may be summed over positions where slopes are of a sample's mean.
+  const loss = objective.finish(base, samples).loss * samples;
+  const scale = loss > 0 ? base[0]! / loss : 1;
   const slope = new Float32Array(outputs.length);
   objective.slope(slope, outputs, width, targets);
-  const chosen = followed === width ? undefined : steepest(slope, width, followed);
+  const particles = gradients.groups.reduce((sum, { count }) => sum + count, 0);
+  const judged = samples * particles * width <= mostJudged;
+  const followed = !judged ? 0 : width <= most ? width : Math.max(1, most >> 1);
+  const whole = followed === width;
+  const chosen = steepest(slope, width, followed);
   const seed = new Float32Array(outputs.length);
   const changes: ByGroup[] = [];
   for (let turn = 0; turn < followed; turn++) {
     seed.fill(0);
-    for (let sample = 0; sample < samples; sample++) seed[sample * width + (chosen ? chosen[sample * followed + turn]! : turn)] = 1;
+    for (let sample = 0; sample < samples; sample++) seed[sample * width + chosen[turn * samples + sample]!] = 1;
     changes.push(await gradients.backward(run, seed));
   }
-  const others: ByGroup[] = [];
-  if (chosen) {
-    for (let turn = 0; turn <= scatterPasses; turn++) {
-      if (turn === 0) seed.set(slope);
-      else objective.scatter(seed, outputs, width, random);
-      for (let sample = 0; sample < samples; sample++) for (let at = 0; at < followed; at++) seed[sample * width + chosen[sample * followed + at]!] = 0;
-      others.push(await gradients.backward(run, seed));
-    }
+  if (!whole) for (let at = 0; at < chosen.length; at++) slope[(at % samples) * width + chosen[at]!] = 0;
+  const linear = whole ? undefined : await gradients.backward(run, slope);
+  const curved: ByGroup[] = [];
+  for (let turn = 0; !whole && turn < scatterPasses; turn++) {
+    objective.scatter(seed, outputs, width, random);
+    for (let at = 0; at < chosen.length; at++) seed[(at % samples) * width + chosen[at]!] = 0;
+    curved.push(await gradients.backward(run, seed));
   }
-  const base = new Float64Array(objective.sums);
-  objective.add(base, outputs, width, 0, samples, targets);
   const changed = new Float32Array(outputs.length);
   const change = (row: number): Float64Array => {
     const group = gradients.groups.find(({ firstRow, count }) => row >= firstRow && row < firstRow + count)!;
     const particle = row - group.firstRow;
     changed.set(outputs);
-    changes.forEach((found, turn) => {
-      const products = found.get(group)!;
-      for (let sample = 0; sample < samples; sample++) {
-        changed[sample * width + (chosen ? chosen[sample * followed + turn]! : turn)]! -= products[sample * group.count + particle]!;
-      }
-    });
+    const acts = onOutput(group, run, objective);
+    if (acts) {
+      for (let at = particle * acts.block; at < changed.length; at += acts.size) changed.fill(0, at, at + acts.block);
+    } else {
+      changes.forEach((found, turn) => {
+        const products = found.get(group)!;
+        for (let sample = 0; sample < samples; sample++) changed[sample * width + chosen[turn * samples + sample]!]! -= products[sample * group.count + particle]!;
+      });
+    }
     const sums = base.map((value) => -value);
-    if (followed) objective.add(sums, changed, width, 0, samples, targets);
+    if (followed || acts) objective.add(sums, changed, width, 0, samples, targets);
     else sums.fill(0);
-    others.forEach((other, turn) => {
-      const products = other.get(group)!;
-      for (let at = particle; at < products.length; at += group.count) {
-        sums[0]! += turn === 0 ? -products[at]! : products[at]! ** 2 / (2 * scatterPasses);
-      }
-    });
+    if (acts) return sums;
+    for (const [products, of] of [...(linear ? [[linear.get(group)!, (value: number) => -value] as const] : []),
+      ...curved.map((found) => [found.get(group)!, (value: number) => value ** 2 / (2 * scatterPasses)] as const)]) {
+      for (let at = particle; at < products.length; at += group.count) sums[0]! += of(products[at]!) * scale;
+    }
     return sums;
   };
-  return { change, passes: changes.length + others.length };
+  return { change, passes: followed + Number(!whole) + curved.length };
 }
 
-/** By sample: the outputs on which its loss hangs most. */
+/** Particles that are outputs themselves: silencing them needs no passes and is exact. */
+function onOutput(group: ParticleGroup, { values }: ForwardRun, { output }: Objective): { readonly size: number; readonly block: number } | undefined {
+  const [act, ...others] = group.acts;
+  const { shape } = values.get(output)!;
+  if (!act || others.length || act.value !== output || act.axis !== shape.length - 1) return undefined;
+  return { size: shape.at(-1)!, block: shape.at(-1)! / group.count };
+}
+
+/** By turn and sample: the outputs on which its loss hangs most. */
 function steepest(slope: Float32Array, width: number, count: number): Int32Array {
-  const chosen = new Int32Array((slope.length / width) * count);
-  for (let sample = 0; sample * width < slope.length; sample++) {
+  const samples = slope.length / width;
+  const chosen = new Int32Array(samples * count);
+  for (let sample = 0; sample < samples; sample++) {
     const own = slope.subarray(sample * width, (sample + 1) * width);
     const order = Int32Array.from(own.keys()).sort((one, two) => Math.abs(own[two]!) - Math.abs(own[one]!));
-    chosen.set(order.subarray(0, count), sample * count);
+    for (let turn = 0; turn < count; turn++) chosen[turn * samples + sample] = order[turn]!;
   }
   return chosen;
 }
