@@ -2,7 +2,7 @@ import { int } from '../graph/attributes';
 import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { asFloat32 } from '../graph/numeric';
-import type { NdArray } from '../graph/tensor';
+import { elementCount, type NdArray } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 
 /** Where a layer of heads weighs keys by queries: the graph (changed, when its operator must be asked for the weights) and the value. */
@@ -17,9 +17,10 @@ export function attentionPlace(graph: ModelGraph, group: ParticleGroup): Attenti
   const { producer } = indexOf(graph);
   const context = contextOf(graph);
   const seen = new Set<string>();
-  let open = [group.producer.value];
+  // Where heads and samples share an axis, the axis of the heads alone is of no value of the graph; where they act always is.
+  let open = group.acts.map(({ value }) => value);
   // Nearest first, so that a softmax further up (of the layer before) is not taken for this one's.
-  for (let depth = 0; depth < 8 && open.length; depth++) {
+  for (let depth = 0; depth < 10 && open.length; depth++) {
     const next: string[] = [];
     for (const value of open) {
       const node = producer.get(value);
@@ -57,13 +58,13 @@ export interface AttentionWeights {
   readonly keys: number;
 }
 
-/** [N, heads, queries, keys], or samples and heads on one axis; undefined when it is laid out otherwise. */
+/** [N, heads, queries, keys], heads in groups that share keys or not, or samples and heads on one axis; undefined when it is laid out otherwise. */
 export function attentionWeights(array: NdArray, heads: number): AttentionWeights | undefined {
   const { shape } = array;
   const [queries, keys] = shape.slice(-2);
   if (queries === undefined || keys === undefined || shape.length < 3) return undefined;
   const blocks = array.data.length / (heads * queries * keys);
-  const apart = shape.length >= 4 && shape.at(-3) === heads;
+  const apart = shape.length >= 4 && (shape.at(-3) === heads || elementCount(shape.slice(1, -2)) === heads);
   const merged = shape.length === 3 && shape[0]! % heads === 0;
   return (apart || merged) && Number.isInteger(blocks) ? { values: asFloat32(array), blocks, heads, queries, keys } : undefined;
 }
