@@ -131,10 +131,12 @@ class OrtProgram implements Program {
     for (const [name, dtype] of inputs) given[name] = toOrt(this.ort.Tensor, name, fed(feeds, name), dtype);
     this.running++;
     try {
-      const made = this.session && (await this.session.run(given, this.places(into), runOptions));
+      const places = this.places(into);
+      const made = this.session && (await this.session.run(given, places ?? outputs, runOptions));
       const results = new Map<string, NdArray>();
       for (const name of fetches) {
-        const value = made && Object.hasOwn(made, name) ? fromOrt(name, made[name] as never) : undefined;
+        // What was written in place comes back as a copy too, which nobody needs.
+        const value = places?.[name] ? into!.get(name) : made && Object.hasOwn(made, name) ? fromOrt(name, made[name] as never) : undefined;
         const half = value?.dtype === 'float32' ? halves.get(name) : undefined;
         const rounded = value && half ? fromFloat32(asFloat32(value), value.shape, half) : value;
         results.set(name, rounded ?? constants.get(name) ?? fed(feeds, name));
@@ -149,9 +151,9 @@ class OrtProgram implements Program {
   }
 
   /** The native runtime writes where it is told; the web one would copy there. */
-  private places(into: ReadonlyMap<string, NdArray> | undefined): readonly string[] | Record<string, OrtTensor | null> {
+  private places(into: ReadonlyMap<string, NdArray> | undefined): Record<string, OrtTensor | null> | undefined {
     const { outputs, halves } = this.wiring;
-    if (!into?.size || this.engine.id !== 'ort-native') return outputs;
+    if (!into?.size || this.engine.id !== 'ort-native') return undefined;
     const places = Object.create(null) as Record<string, OrtTensor | null>;
     for (const name of outputs) {
       const array = halves.has(name) ? undefined : into.get(name);
