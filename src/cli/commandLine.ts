@@ -86,7 +86,7 @@ function parse(stage: Stage, args: readonly string[]): Arguments | 'help' {
   }
   const { positionals } = parsed;
   if (positionals.length < stage.positionals.length) throw new UsageError(`${stage.positionals[positionals.length]} is missing`);
-  if (positionals.length > stage.positionals.length) throw new UsageError(`'${positionals[stage.positionals.length]}' is one argument too many`);
+  if (positionals.length > stage.positionals.length && !stage.more) throw new UsageError(`'${positionals[stage.positionals.length]}' is one argument too many`);
   for (const name of stage.required ?? []) {
     if (!values.has(name)) throw new UsageError(`--${name} ${kinds[name]!.value ?? ''}`.trim() + ' is missing');
   }
@@ -136,7 +136,7 @@ function help(stage: Stage): string {
     return Object.values(kinds).map(({ text }, index) => `  ${heads[index]!.padEnd(width)}  ${text}`);
   };
   const required = (stage.required ?? []).map((name) => ` --${name} ${stage.options[name]!.value}`).join('');
-  return [`particlize ${stage.name} ${stage.positionals.join(' ')}${required} [options]`, '', stage.summary, '', 'Options:',
+  return [`particlize ${stage.name} ${stage.positionals.join(' ')}${stage.more ? '...' : ''}${required} [options]`, '', stage.summary, '', 'Options:',
     ...lines(stage.options), ...lines(commonOptions), ''].join('\n');
 }
 

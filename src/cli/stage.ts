@@ -7,6 +7,8 @@ export interface Stage {
   /** One line, without a full stop. */
   readonly summary: string;
   readonly positionals: readonly string[];
+  /** The last positional may be given several times. */
+  readonly more?: boolean;
   readonly options: OptionKinds;
   /** Options without which it cannot run. */
   readonly required?: readonly string[];

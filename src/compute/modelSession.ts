@@ -5,10 +5,12 @@ import { NotToldApart } from '../core/behaviour/ablation/cut';
 import { divergenceFor } from '../core/behaviour/ablation/divergence';
 import { effectCount } from '../core/behaviour/ablation/effects';
 import { sweepPart } from '../core/behaviour/ablation/sweep';
+import { activationDrift, type LayerDrift } from '../core/behaviour/activationDrift';
 import type { BehaviourContext } from '../core/behaviour/behaviour';
 import type { DetailInfo } from '../core/behaviour/details/detail';
 import { responseOf } from '../core/behaviour/forward';
 import { addBehaviour, behaviourColumns } from '../core/behaviour/registry';
+import type { Dataset } from '../core/data/dataset';
 import type { LoadedDataset } from '../core/data/loadDataset';
 import { batchModel, openRunner } from '../core/evaluate/batching';
 import { layerCost, modelCost } from '../core/evaluate/cost';
@@ -34,13 +36,14 @@ import type { ParticleGroup } from '../core/particles/particle';
 import type { Column, ParticleTable } from '../core/particles/particleTable';
 import type { BehaviourPool } from './behaviourPool';
 import { computeDetail, knownDetails } from './details';
+import { atomicWrite } from './atomicWrite';
 import { fileDigest } from './fileDigest';
 import { fileSetOf } from './files';
 import type {
   ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, PlanPreview,
-  RecipeMatch, SuggestRequest, SuggestResult, SweepRequest,
+  RecipeGuess, RecipeMatch, SuggestRequest, SuggestResult, SweepRequest,
 } from './protocol';
-import { findRecipes, loadRecipe, recipeStamp } from './recipeFiles';
+import { findRecipes, guessRecipeFor, loadRecipe, recipeEnding, recipeStamp } from './recipeFiles';
 import { saveModel } from './saveModel';
 import { sweepCache } from './sweepCache';
 
@@ -233,6 +236,25 @@ export class ModelSession {
     return evaluate(this.graph, await this.services.engine(), dataset, { memoryBytes: this.services.memoryBytes, task });
   }
 
+  async guessRecipe(files: readonly string[], out: string | undefined, task: ComputeTask): Promise<RecipeGuess> {
+    const stem = path.basename(this.file).replace(/\.[^.]*$/, '');
+    const target = path.resolve(out ?? path.join(path.dirname(this.file), `${stem}${recipeEnding}`));
+    const guess = await guessRecipeFor(this.graph, files, path.dirname(target), this.services.memoryBytes);
+    if (out === undefined) return guess;
+    const bytes = new TextEncoder().encode(guess.text);
+    const [written] = await atomicWrite(path.dirname(target), [{ name: path.basename(target), sizeBytes: bytes.length, async* chunks() { yield bytes; } }], task);
+    return { ...guess, path: written };
+  }
+
+  async activationDrift(
+    { recipe, split, comparedWith, samples }: { readonly recipe: string; readonly split: string; readonly comparedWith: string; readonly samples?: number }, task: ComputeTask,
+  ): Promise<readonly LayerDrift[]> {
+    const context = await this.context(recipe, { samples: 1 }, task);
+    const load = async (name: string): Promise<Dataset> =>
+      (await loadRecipe(recipe, this.graph, { samples: samples ?? 256, split: name, memoryBytes: this.services.memoryBytes })).dataset;
+    return activationDrift(context, await load(comparedWith), await load(split));
+  }
+
   recipes(): Promise<readonly RecipeMatch[]> {
     return findRecipes(this.file, this.graph, this.services.memoryBytes);
   }
@@ -260,7 +282,7 @@ export class ModelSession {
         const info = behaviourColumns.find((column) => column.name === name);
         if (!info || !task.columns) return;
         const { exact, ...column } = info;
-        const provenance = { source: 'data' as const, data: data.title, samples: data.count, engine: engine.title, seed: data.seed, exact };
+        const provenance = { source: data.synthetic ? 'synthetic' as const : 'data' as const, data: data.title, samples: data.count, engine: engine.title, seed: data.seed, exact };
         task.columns(this.id, [{ ...column, provenance, values: values.slice() }]);
       },
     };

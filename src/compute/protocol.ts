@@ -1,6 +1,8 @@
 import type { Replacement } from '../core/behaviour/ablation/sweep';
 import type { DetailInfo } from '../core/behaviour/details/detail';
 import type { DetailData } from '../core/behaviour/details/detailData';
+import type { LayerDrift } from '../core/behaviour/activationDrift';
+import type { GuessedRecipe } from '../core/data/guessRecipe';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import type { Finding, Task } from '../core/graph/errors';
 import type { Shape } from '../core/graph/modelGraph';
@@ -45,6 +47,10 @@ export interface ComputeMethods {
   pauseTraining: { params: { model: ModelId; paused: boolean }; result: null };
   /** Recipes in the folder of the model that fit its inputs, best first. */
   recipes: { params: { model: ModelId }; result: readonly RecipeMatch[] };
+  /** A recipe that joins the model and these files or folders, with what was guessed and why. Writes it to `out` when given, never over a file. */
+  guessRecipe: { params: { model: ModelId; files: readonly string[]; out?: string }; result: RecipeGuess };
+  /** How differently each layer responds to two splits of a recipe: drift in the model's own activations. */
+  activationDrift: { params: { model: ModelId; recipe: string; split: string; comparedWith: string; samples?: number }; result: readonly LayerDrift[] };
 }
 
 export type ModelId = string;
@@ -248,6 +254,11 @@ export interface PlanPreview {
 export interface ApplyResult extends PlanPreview {
   /** Absolute paths; the first is the model. */
   readonly files: readonly string[];
+}
+
+export interface RecipeGuess extends GuessedRecipe {
+  /** Where it was written. */
+  readonly path?: string;
 }
 
 export interface RecipeMatch {

@@ -1,9 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { idLimits } from '../core/data/idLimits';
+import { guessRecipe, type GuessedRecipe } from '../core/data/guessRecipe';
 import { loadDataset, type DataFiles, type LoadedDataset, type LoadOptions } from '../core/data/loadDataset';
 import { parseRecipe, type Recipe } from '../core/data/recipe';
+import { syntheticProbe } from '../core/data/syntheticProbe';
 import { ParticlizeError } from '../core/graph/errors';
 import type { ModelGraph } from '../core/graph/modelGraph';
 import { decidingOutput } from '../core/evaluate/metrics';
@@ -29,8 +32,27 @@ export async function openRecipe(file: string): Promise<OpenedRecipe> {
   return { recipe, files: dataFiles(recipe.file, folder) };
 }
 
+/** In place of a recipe's path: made-up samples, for models without data. */
+export const syntheticRecipe = 'synthetic';
+
+/** A path that ends so and does not exist stands for it: faces resolve what users name. */
+export function isSynthetic(file: string): boolean {
+  return path.basename(file) === syntheticRecipe && !existsSync(file);
+}
+
+/** Writes what joins a model and data files, with paths relative to the folder that the recipe will be in. */
+export function guessRecipeFor(graph: ModelGraph, paths: readonly string[], folder: string, memoryBytes: number): Promise<GuessedRecipe> {
+  const relative = paths.map((file) => path.relative(folder, path.resolve(file)).split(path.sep).join('/'));
+  const target = { inputs: graph.inputs, output: decidingOutput(graph, { title: 'the new recipe' }).shape, idLimits: idLimits(graph) };
+  return guessRecipe(relative, target, dataFiles('the new recipe', folder), memoryBytes);
+}
+
 /** The samples of a recipe for a model. */
 export async function loadRecipe(file: string, graph: ModelGraph, options: Omit<LoadOptions, 'output' | 'idLimits'>): Promise<LoadedDataset> {
+  if (isSynthetic(file)) {
+    const dataset = syntheticProbe(graph.inputs, idLimits(graph), { count: options.samples });
+    return { dataset, findings: [{ severity: 'info', place: dataset.title, message: 'The samples are made up, so results tell how the model is built, not what it does on real data.' }] };
+  }
   const { recipe, files } = await openRecipe(file);
   return loadDataset(recipe, files, graph.inputs, { ...options, output: decidingOutput(graph, recipe).shape, idLimits: idLimits(graph) });
 }
@@ -94,6 +116,7 @@ async function filesInside(folder: string, asker: string): Promise<readonly stri
 
 /** Says whether two runs read the same data: the recipe's text, with size and time of every file and folder that it names. */
 export async function recipeStamp(file: string): Promise<string> {
+  if (isSynthetic(file)) return syntheticRecipe;
   const text = await readFile(file, 'utf8');
   const folder = path.dirname(path.resolve(file));
   const hash = createHash('sha256').update(text);

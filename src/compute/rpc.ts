@@ -93,6 +93,8 @@ const activities: Readonly<Record<Method, string>> = {
   sweep: 'measuring particles',
   evaluate: 'evaluating the model',
   recipes: 'looking for recipes',
+  guessRecipe: 'looking at the data',
+  activationDrift: 'comparing activations',
   train: 'training the model',
   pauseTraining: 'pausing the training',
 };

@@ -52,6 +52,8 @@ export function createSessions(options: ComputeOptions): MethodTable {
     activations: ({ model, recipe, layer, sample }, task) => session(model).activations(recipe, layer, sample, task),
     preview: ({ model, plan }) => session(model).preview(plan),
     recipes: ({ model }) => session(model).recipes(),
+    guessRecipe: ({ model, files, out }, task) => session(model).guessRecipe(files, out, task),
+    activationDrift: (params, task) => turn(task, () => session(params.model).activationDrift(params, task)),
     // What runs the model many times takes turns, so that the memory budget holds for all of them together.
     behaviour: (params, task) => turn(task, () => session(params.model).behaviour(params, task)),
     detail: (params, task) => turn(task, () => session(params.model).detail(params, task)),

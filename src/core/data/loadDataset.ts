@@ -142,7 +142,7 @@ export function openArrays(recipe: Recipe, files: DataFiles, memoryBytes: number
   };
 }
 
-async function openData(path: string, files: DataFiles, memoryBytes: number): Promise<DataFile> {
+export async function openData(path: string, files: DataFiles, memoryBytes: number): Promise<DataFile> {
   const inside = await files.list?.(path);
   if (!inside) return openDataFile(await files.open(path), memoryBytes);
   const folder = path.replace(/[/\\]+$/, '');
