@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
+import { fileSetOf } from '../../../src/compute/files';
 import { attentionPattern } from '../../../src/core/behaviour/attentionHeads';
 import { detailsFor } from '../../../src/core/behaviour/details/registry';
 import type { MatrixData } from '../../../src/core/behaviour/details/detailData';
 import { addBehaviour } from '../../../src/core/behaviour/registry';
+import { openModel } from '../../../src/core/formats/registry';
 import { int, ints } from '../../../src/core/graph/attributes';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { behaviourKinds, openBehaviourKind } from '../support/behaviourKinds';
-import { graphOf, int64, node, relativeError, seededRandom } from '../support/graphs';
+import { graphOf, int64, node, randomArray, relativeError, seededRandom } from '../support/graphs';
 import { float32, memoryContext } from '../support/memoryContext';
+import { root } from '../support/openSample';
 
 describe('attention heads', function () {
   this.timeout(30_000);
@@ -27,6 +31,23 @@ describe('attention heads', function () {
       const pattern = await attentionPattern.compute(context, { group, particle: head, sample: 2 }) as MatrixData;
       assert.deepEqual([pattern.rows.length, pattern.columns.length], [7, 7]);
       assert.ok(relativeError(pattern.values, third.slice(head * 49, (head + 1) * 49)) < 1e-5);
+    }
+  });
+
+  it('weights are found however attention is written: one axis for samples and heads, shared keys, one operator', async () => {
+    for (const name of ['merged.script', 'groupedApart.script', 'standardFour.operator', 'fusedChunk.dynamo', 'einsum.dynamo']) {
+      const graph = await openModel(await fileSetOf(path.join(root, 'test/fixtures/attention', `${name}.onnx`)));
+      const shape = graph.inputs[0]!.shape!.map((size, axis) => size ?? (axis === 0 ? 2 : 5));
+      const context = await memoryContext(graph, { [graph.inputs[0]!.name]: randomArray(shape, seededRandom(3)) });
+      const group = context.table.groups.find(({ kind }) => kind === 'head')!;
+      const pattern = await attentionPattern.compute(context, { group, particle: group.count - 1, sample: 1 }) as MatrixData;
+      for (let row = 0; row < pattern.rows.length; row++) {
+        const sum = pattern.values.subarray(row * pattern.columns.length, (row + 1) * pattern.columns.length).reduce((all, value) => all + value, 0);
+        assert.ok(Math.abs(sum - 1) < 1e-5, `${name}: a row sums to ${sum}`);
+      }
+      await addBehaviour(context, new Set(columns));
+      const entropies = context.table.column('attentionEntropy')!.values.subarray(group.firstRow, group.firstRow + group.count);
+      assert.ok(entropies.every((value) => value > 0 && value <= Math.log(pattern.columns.length) + 1e-5), name);
     }
   });
 
