@@ -26,7 +26,7 @@ export interface Verified {
 
 /**
  * The particles that matter least, without measuring all: everything is estimated, and then measured from the decision boundary
- * outwards for as long as measured values change sides.
+ * outwards until what is left is further from it than estimates there are off.
  */
 export async function estimateThenVerify(context: BehaviourContext, wanted: Wanted, { mostExact = 0.25, outputs }: VerifyOptions = {}): Promise<Verified> {
   const groups = chosenGroups(context);
@@ -37,17 +37,19 @@ export async function estimateThenVerify(context: BehaviourContext, wanted: Want
   const measured = new Set(known);
   const most = Math.ceil(mostExact * rows.length);
   const step = Math.max(4, Math.ceil(rows.length / 40));
-  const inside = (): ReadonlySet<number> => new Set(chosen(rows, values, wanted));
+  const errors: number[] = [];
   for (let spent = 0; spent < most;) {
-    const before = inside();
-    const next = nearest(rows.filter((row) => !measured.has(row)), values, boundaryOf(rows, values, wanted), Math.min(step, most - spent));
-    if (!next.length) break;
-    for (const [row, { loss: exact }] of await exactChanges(context, next)) values[row] = exact;
+    const boundary = boundaryOf(rows, values, wanted);
+    const next = nearest(rows.filter((row) => !measured.has(row)), values, boundary, Math.min(step, most - spent));
+    // What is further from the boundary than estimates near it are off is on the right side.
+    const far = errors.length >= step && next.every((row) => Math.abs(values[row]! - boundary) > quantile(errors, 0.95));
+    if (!next.length || far) break;
+    for (const [row, { loss: exact }] of await exactChanges(context, next)) {
+      errors.push(Math.abs(exact - values[row]!));
+      values[row] = exact;
+    }
     for (const row of next) measured.add(row);
     spent += next.length;
-    const after = inside();
-    // Nothing near the boundary moved across it: what is further away will not either.
-    if (next.every((row) => before.has(row) === after.has(row)) && [...before].every((row) => after.has(row))) break;
   }
   const checked = [...measured].filter((row) => !known.has(row));
   return {
@@ -59,6 +61,10 @@ export async function estimateThenVerify(context: BehaviourContext, wanted: Want
 function chosen(rows: readonly number[], values: Float32Array, wanted: Wanted): number[] {
   const order = [...rows].sort((one, two) => values[one]! - values[two]! || one - two);
   return 'atMost' in wanted ? order.filter((row) => values[row]! <= wanted.atMost) : order.slice(0, Math.floor(wanted.lowestShare * rows.length));
+}
+
+function quantile(values: readonly number[], share: number): number {
+  return [...values].sort((one, two) => one - two)[Math.min(values.length - 1, Math.floor(share * values.length))]!;
 }
 
 function boundaryOf(rows: readonly number[], values: Float32Array, wanted: Wanted): number {
