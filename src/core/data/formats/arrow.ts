@@ -67,6 +67,7 @@ async function openFile(source: ByteSource, memoryBytes: number): Promise<Batche
     fd: 0,
     stat: () => Promise.resolve({ size: source.sizeBytes }),
     async read(target: Uint8Array, offset: number, length: number, position: number) {
+      if (!(position >= 0 && length >= 0 && position + length <= source.sizeBytes)) throw new Error('its parts lie outside the file');
       target.set(await source.read(position, length), offset);
       return { bytesRead: length, buffer: target };
     },

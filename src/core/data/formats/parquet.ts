@@ -24,7 +24,8 @@ async function openParquet(source: ByteSource, memoryBytes: number): Promise<Dat
       if (!(from >= 0 && from <= to && to <= source.sizeBytes)) throw new Error(`bytes ${from} to ${to} lie outside the file`);
       checkSize(to - from, memoryBytes, source.name);
       const bytes = await source.read(from, to - from);
-      return bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer as ArrayBuffer : bytes.slice().buffer;
+      // A copy where it is a view: the library counts from the beginning of the buffer.
+      return bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer as ArrayBuffer : new Uint8Array(bytes).buffer;
     },
   };
   const metadata = await guarded(source.name, undefined, () => parquetMetadataAsync(file));
