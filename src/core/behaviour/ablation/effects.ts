@@ -12,17 +12,19 @@ export type Effects = readonly [loss: number, metric: number, output: number, di
 export interface Baseline {
   readonly outputs: Float32Array;
   readonly samples: number;
+  /** Rows of the model that are one sample: several in a ranking. */
+  readonly rowsPerSample: number;
   /** Numbers a sample, and those of one answer (a position's, where a sample has several). */
   readonly width: number;
   readonly last: number;
   readonly targets: Targets;
 }
 
-export function baselineOf(outputs: NdArray, samples: number, targets: Targets): Baseline {
+export function baselineOf(outputs: NdArray, samples: number, targets: Targets, rowsPerSample = 1): Baseline {
   const width = outputWidth(outputs, samples);
   const last = outputs.shape.length > 1 ? outputs.shape.at(-1)! : 1;
   // [samples, classes, 1, 1] is one answer a sample.
-  return { outputs: asFloat32(outputs), samples, width, last: last === 1 ? width : last, targets };
+  return { outputs: asFloat32(outputs), samples, width, rowsPerSample, last: last === 1 ? width / rowsPerSample : last, targets };
 }
 
 /** Sums over samples, particle by particle, that become effects when all samples have been through. */
@@ -49,9 +51,10 @@ export class EffectSums {
     this.objective.add(this.after[particle]!, outputs, width, 0, samples, targets);
   }
 
-  /** What came out instead for some samples; the others (all that are missing in `rows`) are as they were. */
+  /** What came out instead for some of the model's rows; the others (all that are missing in `rows`) are as they were. */
   changed(particle: number, baseline: Baseline, values: Float32Array, firstRow: number, rows: readonly number[]): void {
-    const { outputs, samples, width, last, targets } = baseline;
+    const { outputs, samples, width: sampleWidth, rowsPerSample, last, targets } = baseline;
+    const width = sampleWidth / rowsPerSample;
     let [divergence, difference] = [0, this.differences[particle]!];
     for (let at = 0; at < rows.length; at++) {
       const [before, after] = [rows[at]! * width, (firstRow + at) * width];
@@ -63,14 +66,14 @@ export class EffectSums {
       divergence += this.divergence.of(outputs, before, values, after, width, last);
     }
     this.differences[particle] = difference;
-    this.divergences[particle]! += divergence;
-    if (rows.length === samples) {
-      this.objective.add(this.after[particle]!, values, width, firstRow, firstRow + samples, targets);
+    this.divergences[particle]! += divergence / rowsPerSample;
+    if (rows.length === samples * rowsPerSample) {
+      this.objective.add(this.after[particle]!, values.subarray(firstRow * width), sampleWidth, 0, samples, targets);
       return;
     }
     const mixed = outputs.slice();
     rows.forEach((row, at) => mixed.set(values.subarray((firstRow + at) * width, (firstRow + at + 1) * width), row * width));
-    this.objective.add(this.after[particle]!, mixed, width, 0, samples, targets);
+    this.objective.add(this.after[particle]!, mixed, sampleWidth, 0, samples, targets);
   }
 
   effects(particle: number, samples: number): Effects {

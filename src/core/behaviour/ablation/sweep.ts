@@ -36,9 +36,10 @@ export async function sweepPart(
   { found, step }: { found(particle: number, effects: Effects): void; step?(done: number): void },
 ): Promise<void> {
   const { engine, data, memoryBytes, task } = context;
-  const samples = Math.min(data.count, batchSize(memoryBytes / 2, bytesPerSample(model.graph), 1024));
+  const { rowsPerSample = 1 } = data;
+  const samples = Math.min(data.count, batchSize(memoryBytes / 2, bytesPerSample(model.graph) * rowsPerSample, Math.max(1, Math.floor(1024 / rowsPerSample))));
   const open = group.kind === 'unit' ? openRecurrentCut : openCut;
-  const cut = await open(model, group, { engine, output: objective.output, samples, memoryBytes });
+  const cut = await open(model, group, { engine, output: objective.output, samples: samples * rowsPerSample, memoryBytes });
   try {
     const means = replacement === 'mean' ? await meansOf(context, cut, samples) : undefined;
     const order = replacement === 'resample' ? otherSamples(data.count, data.seed) : undefined;
@@ -47,14 +48,14 @@ export async function sweepPart(
       throwIfCancelled(task);
       const to = Math.min(data.count, from + samples);
       const known = await cut.prefix(await data.inputs(from, to));
-      const baseline = baselineOf(known.get(objective.output)!, to - from, await targetsOf(data, from, to));
+      const baseline = baselineOf(known.get(objective.output)!, to - from, await targetsOf(data, from, to), rowsPerSample);
       sums.baseline(baseline);
       const instead = means ? repeated(cut, means, known) : order && await cut.prefix(await inputsOf(context, order.subarray(from, to)));
       const finish = (position: number): void => {
         step?.(to - from);
         if (to === data.count) found(particles[position]!, sums.effects(position, data.count));
       };
-      for (const batch of batches(cut, known, particles, { instead, samples: to - from })) {
+      for (const batch of batches(cut, known, particles, { instead, samples: (to - from) * rowsPerSample })) {
         throwIfCancelled(task);
         for (const position of batch.unchanged) sums.unchanged(position, baseline);
         if (batch.parts.length) await runBatch(cut, { known, instead, sums, baseline }, batch);
@@ -126,7 +127,7 @@ async function meansOf({ data, task }: BehaviourContext, cut: Cut, samples: numb
       const inner = shape.slice(axis + 1).reduce((product, size) => product * size, 1);
       let sum = sums.get(name);
       if (!sum) sums.set(name, (sum = { shape: shape.map((size, at) => (at === axis ? 1 : size)), values: new Float64Array(values.length / count) }));
-      for (let at = 0; at < values.length; at++) sum.values[Math.floor(at / (inner * count)) * inner + (at % inner)]! += values[at]! / data.count;
+      for (let at = 0; at < values.length; at++) sum.values[Math.floor(at / (inner * count)) * inner + (at % inner)]! += values[at]! / (data.count * (data.rowsPerSample ?? 1));
     }
   }
   return new Map([...sums].map(([name, { shape, values }]) => [name, { dtype: 'float32', shape, data: Float32Array.from(values) }]));
