@@ -30,7 +30,7 @@ interface Net {
 }
 
 const nets: readonly Net[] = [
-  { name: 'resnet20', title: 'ResNet-20', step: 2, stages: { 'stage 1': /^(conv1|layer1)/, 'stage 2': /^layer2/, 'stage 3': /^layer3/, 'last block': /^layer3\.2/ } },
+  { name: 'resnet20', title: 'ResNet-20', step: 4, stages: { 'stage 1': /^(conv1|layer1)/, 'stage 2': /^layer2/, 'stage 3': /^layer3/, 'last block': /^layer3\.2/ } },
   { name: 'tinyvgg', title: 'Tiny VGG', step: 1, stages: { 'stage 1': /^conv_1/, 'stage 2': /^conv_2/, 'last layer': /^conv_2_2/ } },
   {
     name: 'resnet18', title: 'ResNet-18', step: 16,
@@ -84,12 +84,14 @@ async function measure(net: Net, about: { origin: string; samples: number; size:
   // Sessions, code and files warm.
   await ablation.compute({ ...context(), layers: new Set([groups.at(-1)!.layer]) });
   const layers: Measured[] = [];
+  const exact = context().table.emptyValues();
   for (const group of groups) {
     const name = moduleOf(group);
     let values = new Float32Array();
     const oursMs = await timed(async () => void ([values] = await ablation.compute({ ...context(), layers: new Set([group.layer]) }) as [Float32Array]));
-    const { ms, channels, changes } = await captum.ask(net.name, name, group.count < 32 ? 1 : net.step);
+    const { ms, channels, changes } = await captum.ask(net.name, name, group.count < 2 * net.step ? 1 : net.step);
     const largestDifference = Math.max(...channels.map((channel, at) => Math.abs(values[group.firstRow + channel]! - changes[at]!)));
+    exact.set(values.subarray(group.firstRow, group.firstRow + group.count), group.firstRow);
     layers.push({ layer: name, channels: group.count, oursMs, theirsMs: ms, largestDifference });
   }
   const rows: Row[] = [];
@@ -98,7 +100,7 @@ async function measure(net: Net, about: { origin: string; samples: number; size:
   const worst = Math.max(...layers.map(({ largestDifference }) => largestDifference));
   if (!(worst <= 1e-4)) throw new Error(`${net.title}: values differ by ${worst}`);
   const theirsMs = layers.reduce((sum, layer) => sum + layer.theirsMs, 0);
-  rows.push(...await together({ net, file, recipe, theirsMs, context }), ...await verified(net, context(), theirsMs));
+  rows.push(...await together({ net, file, recipe, theirsMs, context }), ...await verified(net, context(), exact, theirsMs));
   return rows.map((row, index) => (index === Object.keys(net.stages).length ? { ...row, ratio: `${row.ratio}; values differ by at most ${worst.toExponential(0)}` } : row));
 }
 
@@ -108,7 +110,7 @@ function summary(what: string, layers: readonly Measured[]): Row {
   return { what: `${what} (${sum(({ channels }) => channels)} channels)`, ours: milliseconds(oursMs), against: 'Captum', theirs: milliseconds(theirsMs), ratio: faster(theirsMs / oursMs) };
 }
 
-/** All layers in one go, shared by as many processes as there are cores. */
+/** All layers in one go, shared by as many processes as there are cores; and what that is worth beside one process. */
 async function together(
   { net, file, recipe, theirsMs, context }: { net: Net; file: string; recipe: string; theirsMs: number; context: () => BehaviourContext },
 ): Promise<Row[]> {
@@ -116,19 +118,28 @@ async function together(
   if (!pool) return [];
   try {
     const workers = pool.workers({ path: file, recipe, sha256: await fileDigest(file, fs.statSync(file).size) }, ({ message }) => console.log(message));
+    const started = await timed(() => ablation.compute({ ...context(), workers }));
     const pooled = await timed(() => ablation.compute({ ...context(), workers }));
-    return [{
-      what: `${net.title}, all, ${pool.count} processes with their start`, ours: milliseconds(pooled), against: 'Captum', theirs: milliseconds(theirsMs), ratio: faster(theirsMs / pooled),
+    const rows = [{
+      what: `${net.title}, all, ${pool.count} processes and their start`, ours: milliseconds(started), against: 'Captum', theirs: milliseconds(theirsMs), ratio: faster(theirsMs / started),
     }];
+    for (const one of [1, threads]) {
+      const engine = await createEngine('auto', { threads: one, memoryBytes: memoryMegabytes * 2 ** 20 });
+      const alone = await timed(() => ablation.compute({ ...context(), engine }));
+      rows.push({
+        what: `${net.title}, all, ${pool.count} processes of one thread`, ours: milliseconds(pooled), against: `one process, ${one} thread${one > 1 ? 's' : ''}`, theirs: milliseconds(alone),
+        ratio: faster(alone / pooled),
+      });
+    }
+    return rows;
   } finally {
     pool.dispose();
   }
 }
 
 /** The least needed 30 %: found by estimating all and measuring near the boundary. */
-async function verified(net: Net, context: BehaviourContext, theirsMs: number): Promise<Row[]> {
-  const [exact] = await ablation.compute(context);
-  const order = [...exact!.keys()].sort((one, two) => exact![one]! - exact![two]!);
+async function verified(net: Net, context: BehaviourContext, exact: Float32Array, theirsMs: number): Promise<Row[]> {
+  const order = [...exact.keys()].sort((one, two) => exact[one]! - exact[two]!);
   const lowest = new Set(order.slice(0, Math.round(0.3 * order.length)));
   let rows: readonly number[] = [];
   const oursMs = await timed(async () => void ({ rows } = await estimateThenVerify(context, { lowestShare: 0.3 })));

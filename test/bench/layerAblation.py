@@ -143,7 +143,7 @@ def pictures(count):
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 # Network, samples, size of the picture.
-NETS = {"resnet20": (ResNet20, load_resnet20, 100, 32), "tinyvgg": (TinyVgg, load_tiny_vgg, 100, 64), "resnet18": (ResNet18, spread, 16, 64)}
+NETS = {"resnet20": (ResNet20, load_resnet20, 50, 32), "tinyvgg": (TinyVgg, load_tiny_vgg, 100, 64), "resnet18": (ResNet18, spread, 16, 64)}
 
 
 def place_of(name):

@@ -3,7 +3,7 @@ import type { Engine } from '../../graph/engine';
 import { ParticlizeError } from '../../graph/errors';
 import type { AxisRef } from '../../graph/ops/operator';
 import { elementCount, type NdArray, type NumericArray } from '../../graph/tensor';
-import type { ParticleGroup } from '../../particles/particle';
+import type { Act, ParticleGroup } from '../../particles/particle';
 import { consumersOf, particleIndices, type LinearConsumer } from '../consumers';
 import { contributionsPay, hasContributions, openContributions, type ContributionProgram } from '../contributions';
 import { knownSampleAxis, sampleAxisOf } from '../sampleAxis';
@@ -247,7 +247,7 @@ function onlyConsumer({ graph }: BatchModel, group: ParticleGroup, output: strin
  * Where to cut: where the particles act, unless that lies behind the value that is judged (a closing softmax), in which case the
  * layer's own result is cut.
  */
-export function actsBefore({ graph }: BatchModel, group: ParticleGroup, output: string): readonly AxisRef[] {
+export function actsBefore({ graph }: BatchModel, group: ParticleGroup, output: string): readonly Act[] {
   const ancestors = ancestorsOf(graph, output);
   const before = group.acts.filter(({ value }) => ancestors.has(value));
   if (before.length === group.acts.length && before.length) return group.acts;

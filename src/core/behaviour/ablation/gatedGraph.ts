@@ -1,6 +1,6 @@
 import { indexOf, type GraphNode, type ModelGraph, type ValueInfo } from '../../graph/modelGraph';
-import type { AxisRef } from '../../graph/ops/operator';
 import { contextOf } from '../../graph/inferShapes';
+import type { Act } from '../../particles/particle';
 
 /** A graph with a factor at some of its values, to be fed: where it is 0, nothing of the value goes on. */
 export interface GatedGraph {
@@ -10,24 +10,26 @@ export interface GatedGraph {
   readonly renamed: ReadonlyMap<string, string>;
 }
 
-export interface Gate extends AxisRef {
+export interface Gate {
   readonly name: string;
+  readonly act: Act;
   /** Broadcasts over all axes but the particles'. */
   readonly shape: readonly number[];
 }
 
 /** Only values whose sizes on the axis are known get a gate. */
-export function gatedGraph(graph: ModelGraph, places: readonly AxisRef[]): GatedGraph {
+export function gatedGraph(graph: ModelGraph, acts: readonly Act[]): GatedGraph {
   const gates: Gate[] = [];
   const renamed = new Map<string, string>();
   const values = new Map<string, ValueInfo>(graph.values);
   const nodes: GraphNode[] = [];
   const { producer } = indexOf(graph);
-  for (const { value, axis } of places) {
+  for (const act of acts) {
+    const { value, axis } = act;
     const { shape, dtype } = contextOf(graph).facts(value);
     const size = shape?.[axis];
     if (typeof size !== 'number' || !producer.has(value)) continue;
-    const gate: Gate = { name: `particlize/gate/${gates.length}`, value, axis, shape: shape!.map((_, at) => (at === axis ? size : 1)) };
+    const gate: Gate = { name: `particlize/gate/${gates.length}`, act, shape: shape!.map((_, at) => (at === axis ? size : 1)) };
     gates.push(gate);
     renamed.set(value, `${gate.name}/result`);
     values.set(gate.name, { name: gate.name, dtype, shape: gate.shape });
@@ -35,7 +37,7 @@ export function gatedGraph(graph: ModelGraph, places: readonly AxisRef[]): Gated
   }
   for (const node of graph.nodes) {
     nodes.push({ ...node, inputs: node.inputs.map((name) => renamed.get(name) ?? name) });
-    for (const { name, value } of gates) {
+    for (const { name, act: { value } } of gates) {
       if (!node.outputs.includes(value)) continue;
       const result = renamed.get(value)!;
       nodes.push({ name: result, op: 'Mul', domain: '', inputs: [value, name], outputs: [result], attributes: {}, layer: node.layer });

@@ -23,7 +23,7 @@ export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, 
   const weights = [...new Set(nodes.map((node) => partsOf(node).r))];
   const acts = [...actsBefore(model, group, output), ...cellStates(graph, nodes)];
   const gated = gatedGraph(graph, acts);
-  const indices = gated.gates.map((gate) => particleIndices(graph, gate, group.count));
+  const indices = gated.gates.map((gate) => particleIndices(graph, gate.act, group.count));
   if (!nodes.length || gated.gates.length < acts.length || !indices.every((list) => list !== undefined)) {
     throw new NotToldApart(group);
   }
@@ -56,7 +56,7 @@ export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, 
         const feeds = new Map(frontier.map((name) => [name, known.get(name)!] as const));
         for (const name of weights) feeds.set(name, withoutColumn(recurrent.get(name)!, part.particle));
         gated.gates.forEach((gate, at) => {
-          const factors = new Float32Array(gate.shape[gate.axis]!).fill(1);
+          const factors = new Float32Array(gate.shape[gate.act.axis]!).fill(1);
           for (const index of indices[at]![part.particle]!) factors[index] = 0;
           feeds.set(gate.name, fromFloat32(factors, gate.shape, 'float32'));
         });
