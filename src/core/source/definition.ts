@@ -23,6 +23,19 @@ export interface LayerDefinition {
   readonly anchor: Span;
   /** Sizes that surgery may change: filters, units, out_channels, in_channels, num_features, ... */
   readonly sizes: readonly SizeArgument[];
+  /**
+   * The layers that it makes, where the code could be followed: several for a definition in a loop, a factory or a class
+   * that is used again and again. Missing where it could not.
+   */
+  readonly instances?: readonly LayerInstance[];
+}
+
+/** One of the layers that a definition makes. */
+export interface LayerInstance {
+  /** The path or name that the model knows it by, as far as the code says: 'layer1.0.conv1'. */
+  readonly path?: string;
+  /** Its own sizes, by the parameter's name; what the code does not say is missing. */
+  readonly sizes: Readonly<Record<string, number>>;
 }
 
 /** 'groups' is the number of groups of a convolution, which for a depthwise one follows its width. */
@@ -50,6 +63,26 @@ export interface Link {
   /** 0..1. */
   readonly confidence: number;
   readonly reason: string;
+}
+
+/**
+ * What the user said of a layer, which overrides every link that is found. Kept by the host, as plain data: the definition
+ * is named so that it is found again after edits of the file.
+ */
+export interface LinkCorrection {
+  /** Name of the graph's layer. */
+  readonly layer: string;
+  /** Missing: the layer is defined nowhere in this file. */
+  readonly definition?: DefinitionKey;
+}
+
+/** What tells a definition from the others of its file while the file is edited. */
+export interface DefinitionKey {
+  readonly type: string;
+  readonly name?: string;
+  readonly owner?: string;
+  /** Among those that are alike in all of this, in the order of the text. */
+  readonly index: number;
 }
 
 export interface SourceEdit {
