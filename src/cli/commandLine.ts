@@ -64,6 +64,7 @@ const commonOptions: OptionKinds = {
   engine: { type: 'string', value: 'ID', text: 'auto (default), ort-native, ort-web, tfjs-wasm or tfjs-node' },
   threads: { type: 'string', value: 'N', text: 'Threads of the engine; as many as there are cores by default' },
   memory: { type: 'string', value: 'MB', text: 'Memory that activations and batches may take; 1024 by default' },
+  cache: { type: 'string', value: 'FOLDER', text: 'Where exact ablation keeps what it has found, to go on after Ctrl-C' },
 };
 
 function parse(stage: Stage, args: readonly string[]): Arguments | 'help' {
@@ -104,7 +105,7 @@ function computeOptions({ values }: Arguments): ComputeOptions {
     if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} is a whole number, not '${text}'`);
     return Number(text);
   };
-  return { engine: known, threads: whole('threads', 0), memoryMegabytes: Math.max(1, whole('memory', 1024)) };
+  return { engine: known, threads: whole('threads', 0), memoryMegabytes: Math.max(1, whole('memory', 1024)), cacheFolder: values.get('cache')?.[0] };
 }
 
 function report(error: unknown, stage: Stage, terminal: Terminal): number {

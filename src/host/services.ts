@@ -23,7 +23,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
   const log = vscode.window.createOutputChannel('Particlize', { log: true });
   const compute = new ComputeClient({
     script: vscode.Uri.joinPath(context.extensionUri, 'dist', 'compute.js').fsPath,
-    options: computeOptions,
+    options: () => ({ ...computeOptions(), cacheFolder: vscode.Uri.joinPath(context.globalStorageUri, 'sweeps').fsPath }),
     log: (level, text) => log[level](text),
     crashed: showSentence,
     reopened: (_model, summary) => models.reopened(summary),

@@ -87,7 +87,7 @@ async function measure(net: Net, about: { origin: string; samples: number; size:
   const exact = context().table.emptyValues();
   for (const group of groups) {
     const name = moduleOf(group);
-    let values = new Float32Array();
+    let values: Float32Array = new Float32Array();
     const oursMs = await timed(async () => void ([values] = await ablation.compute({ ...context(), layers: new Set([group.layer]) }) as [Float32Array]));
     const { ms, channels, changes } = await captum.ask(net.name, name, group.count < 2 * net.step ? 1 : net.step);
     const largestDifference = Math.max(...channels.map((channel, at) => Math.abs(values[group.firstRow + channel]! - changes[at]!)));
