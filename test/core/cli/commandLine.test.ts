@@ -121,7 +121,7 @@ describe('command line', function () {
       [['evaluate', model, '--data', model], 1, /^particlize evaluate: model\.onnx: .*this is not valid JSON/],
       [['behaviour', model, '--data', recipe, '--columns', 'x'], 1, /there is no column 'x'/],
       [['behaviour', model, '--data', recipe, '--layers', 'x'], 1, /it has no layer 'x' with particles\. Its layers are conv1/],
-      [['train', model, '--data', recipe, '--epochs', '1', '--out', 'x'], 1, /^particlize train: training is not there yet\.\n$/],
+      [['train', model, '--data', recipe, '--epochs', '0', '--out', 'x'], 2, /--epochs is a whole number from 1 up, not '0'/],
       [['loop', model, '--data', recipe, '--out', 'x'], 1, /not there yet/],
     ];
     for (const [args, code, message] of cases) {
