@@ -40,9 +40,11 @@ import { atomicWrite } from './atomicWrite';
 import { fileDigest } from './fileDigest';
 import { fileSetOf } from './files';
 import type {
-  ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, PlanPreview,
+  ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, MutedPrediction, PlanPreview,
   RecipeGuess, RecipeMatch, SuggestRequest, SuggestResult, SweepRequest,
 } from './protocol';
+import { mutedPredictions, type MutedPredictions } from './mutedPrediction';
+import { labelOf, predictionOf } from './prediction';
 import { findRecipes, guessRecipeFor, loadRecipe, recipeEnding, recipeStamp } from './recipeFiles';
 import { saveModel } from './saveModel';
 import { sweepCache } from './sweepCache';
@@ -63,6 +65,7 @@ export class ModelSession {
   /** What columns noticed, by layer or recipe. */
   readonly findings: Finding[] = [];
 
+  private muted: MutedPredictions | undefined;
   private swept: { readonly run: string; readonly context: Promise<BehaviourContext> } | undefined;
 
   private constructor(
@@ -167,20 +170,23 @@ export class ModelSession {
       const response = axisFirst(outputs.get(at.value)!, at.axis);
       // The batch of one sample comes second, now that particles come first.
       const shape = [response.shape[0]!, ...response.shape.slice(2)];
-      const scores = asFloat32(outputs.get(objective.output)!);
-      const classes = dataset.classes ?? Array.from(scores, (_, index) => String(index));
       const picture = await dataset.picture?.(sample);
-      const label = await dataset.labels(sample, sample + 1);
-      const number = label && asFloat32(label)[0]!;
       return {
         shape, values: response.values.slice(), samples: dataset.count,
         picture: picture && { shape: picture.shape, values: asFloat32(picture) },
-        label: number === undefined ? undefined : dataset.classes?.[number] ?? String(number),
-        prediction: { classes, scores: dataset.task === 'classification' ? probabilities(scores) : scores.slice() },
+        label: await labelOf(dataset, sample),
+        prediction: predictionOf(dataset, outputs.get(objective.output)!),
       };
     } finally {
       await runner.dispose();
     }
+  }
+
+  async mutedPrediction(recipe: string, sample: number, rows: readonly number[], task: ComputeTask): Promise<MutedPrediction> {
+    const wrong = rows.find((row) => !(Number.isInteger(row) && row >= 0 && row < this.table.rowCount));
+    if (wrong !== undefined) throw new ParticlizeError({ file: path.basename(this.file), cause: `there is no particle in row ${wrong}` });
+    this.muted ??= mutedPredictions();
+    return this.muted.predict(recipe, sample, rows, () => this.context(recipe, {}, task));
   }
 
   async suggest(request: SuggestRequest, task: ComputeTask): Promise<SuggestResult> {
@@ -369,13 +375,4 @@ function axisFirst(array: NdArray, axis: number): { shape: readonly number[]; va
     }
   }
   return { shape, values };
-}
-
-/** Softmax of logits; one logit is the chance of the second class. */
-function probabilities(logits: Float32Array): Float32Array {
-  if (logits.length === 1) return Float32Array.of(1 / (1 + Math.exp(-logits[0]!)));
-  const largest = logits.reduce((most, value) => Math.max(most, value), -Infinity);
-  const powers = logits.map((value) => Math.exp(value - largest));
-  const total = powers.reduce((sum, value) => sum + value, 0);
-  return powers.map((value) => value / total);
 }

@@ -4,7 +4,7 @@ import type { Method, ModelSummary, Params, Result, ColumnData, SuggestResult } 
  * Between panel and host. The panel pulls: it calls the compute methods (the host passes them on, for its own model
  * only) and the host's own; the host pushes events while the panel is visible and a snapshot when it becomes so.
  */
-export type PanelCompute = Extract<Method, 'columns' | 'weights' | 'activations' | 'evaluate' | 'preview'>;
+export type PanelCompute = Extract<Method, 'columns' | 'weights' | 'activations' | 'details' | 'detail' | 'mutedPrediction' | 'evaluate' | 'preview'>;
 
 export interface HostMethods {
   /** All the panel needs to draw itself anew. */

@@ -33,6 +33,8 @@ export interface ComputeMethods {
   weights: { params: { model: ModelId; layer: string; from: number; to: number }; result: ArrayData };
   /** What particles of a layer do on one sample: [count, ...spatial], plus the sample's picture and prediction. */
   activations: { params: { model: ModelId; recipe: string; layer: string; sample: number }; result: ActivationData };
+  /** What the model says of one sample as it is and with these rows of the table off. */
+  mutedPrediction: { params: { model: ModelId; recipe: string; sample: number; rows: readonly number[] }; result: MutedPrediction };
   suggest: { params: SuggestRequest; result: SuggestResult };
   /** What a plan would change, without writing. */
   preview: { params: { model: ModelId; plan: Plan }; result: PlanPreview };
@@ -185,7 +187,21 @@ export interface ActivationData extends ArrayData {
   readonly samples: number;
   readonly picture?: ArrayData;
   readonly label?: string;
-  readonly prediction: { readonly classes: readonly string[]; readonly scores: Float32Array };
+  readonly prediction: Prediction;
+}
+
+export interface Prediction {
+  readonly classes: readonly string[];
+  /** Probabilities for a classification, else the output as it is; of a sequence its last place. */
+  readonly scores: Float32Array;
+}
+
+export interface MutedPrediction extends Prediction {
+  /** How many samples the recipe gives. */
+  readonly samples: number;
+  readonly label?: string;
+  /** As `scores`, with the particles off. */
+  readonly muted: Float32Array;
 }
 
 export interface SuggestRequest {

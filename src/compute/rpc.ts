@@ -87,6 +87,7 @@ const activities: Readonly<Record<Method, string>> = {
   detail: 'looking closely at a layer',
   weights: 'reading weights',
   activations: 'computing activations',
+  mutedPrediction: 'muting particles',
   suggest: 'looking for suggestions',
   preview: 'previewing the plan',
   apply: 'applying the plan',

@@ -50,6 +50,7 @@ export function createSessions(options: ComputeOptions): MethodTable {
     details: async ({ model, layer }) => session(model).details(layer),
     weights: ({ model, layer, from, to }) => session(model).weights(layer, from, to),
     activations: ({ model, recipe, layer, sample }, task) => session(model).activations(recipe, layer, sample, task),
+    mutedPrediction: ({ model, recipe, sample, rows }, task) => turn(task, () => session(model).mutedPrediction(recipe, sample, rows, task)),
     preview: ({ model, plan }) => session(model).preview(plan),
     recipes: ({ model }) => session(model).recipes(),
     guessRecipe: ({ model, files, out }, task) => session(model).guessRecipe(files, out, task),

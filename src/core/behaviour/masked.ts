@@ -5,6 +5,7 @@ import { keyOf } from '../graph/coupling';
 import { throwIfCancelled } from '../graph/errors';
 import { asFloat32 } from '../graph/numeric';
 import type { AxisRef } from '../graph/ops/operator';
+import type { NdArray } from '../graph/tensor';
 import { particleRemoval } from '../particles/particleRemoval';
 import type { BehaviourContext } from './behaviour';
 import { maskArray, silencesOf, withMasks, type Mask, type Silence } from './silences';
@@ -17,6 +18,8 @@ export interface MaskedModel {
    * have. `outputChange` is the largest change of an output relative to the largest output.
    */
   evaluate(rows: Iterable<number>): Promise<Score & { readonly outputChange: number }>;
+  /** The judged output on samples [from, to) without these rows, as the engine gives it. */
+  outputs(rows: Iterable<number>, from: number, to: number): Promise<NdArray>;
   dispose(): Promise<void>;
 }
 
@@ -52,15 +55,29 @@ export async function openMasked(context: BehaviourContext): Promise<MaskedModel
   let program = await compile();
   const batch = batchSize(memoryBytes, bytesPerSample(model.graph));
   let unmasked: Float32Array[] | undefined;
-  const run = async (silent: readonly Silence[]): Promise<{ score: Score; outputs: Float32Array[] }> => {
+  const prepared = async (rows: Iterable<number>): Promise<readonly Silence[]> => {
+    const silent = silences(rows);
+    const unforeseen = silent.filter(({ at }) => !places.has(keyOf(at)));
+    if (unforeseen.length) {
+      // Particles in the middle of a layer may reach what its first and last do not (parts of a split).
+      for (const { at } of unforeseen) places.set(keyOf(at), at);
+      await program.runner.dispose();
+      program = await compile();
+    }
+    return silent;
+  };
+  const runOn = async (silent: readonly Silence[], from: number, to: number): Promise<NdArray> => {
     const { masks, output, runner } = program;
     const fed = masks.map((mask) => [mask.name, maskArray(mask, silent)] as const);
+    return (await runner.run(new Map([...await data.inputs(from, to), ...fed]))).get(output)!;
+  };
+  const run = async (silent: readonly Silence[]): Promise<{ score: Score; outputs: Float32Array[] }> => {
     const sums = new Float64Array(objective.sums);
     const outputs: Float32Array[] = [];
     for (let from = 0; from < data.count; from += batch) {
       throwIfCancelled(task);
       const to = Math.min(data.count, from + batch);
-      const array = (await runner.run(new Map([...await data.inputs(from, to), ...fed]))).get(output)!;
+      const array = await runOn(silent, from, to);
       const values = Float32Array.from(asFloat32(array));
       outputs.push(values);
       objective.add(sums, values, outputWidth(array, to - from), 0, to - from, await targetsOf(data, from, to));
@@ -70,17 +87,10 @@ export async function openMasked(context: BehaviourContext): Promise<MaskedModel
   return {
     async evaluate(rows) {
       unmasked ??= (await run([])).outputs;
-      const silent = silences(rows);
-      const unforeseen = silent.filter(({ at }) => !places.has(keyOf(at)));
-      if (unforeseen.length) {
-        // Particles in the middle of a layer may reach what its first and last do not (parts of a split).
-        for (const { at } of unforeseen) places.set(keyOf(at), at);
-        await program.runner.dispose();
-        program = await compile();
-      }
-      const { score, outputs } = await run(silent);
+      const { score, outputs } = await run(await prepared(rows));
       return { ...score, outputChange: relativeChange(unmasked, outputs) };
     },
+    outputs: async (rows, from, to) => runOn(await prepared(rows), from, to),
     dispose: () => program.runner.dispose(),
   };
 }

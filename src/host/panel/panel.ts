@@ -11,7 +11,7 @@ import type { Services } from '../services';
 import { assetFolder, panelHtml } from './panelHtml';
 
 /** What a panel may ask the compute process for; anything else it sends is refused. */
-const computeMethods: ReadonlySet<string> = new Set<PanelCompute>(['columns', 'weights', 'activations', 'evaluate', 'preview']);
+const computeMethods: ReadonlySet<string> = new Set<PanelCompute>(['columns', 'weights', 'activations', 'details', 'detail', 'mutedPrediction', 'evaluate', 'preview']);
 
 type HostHandlers = { readonly [M in keyof HostMethods]: (params: HostMethods[M]['params']) => Promise<HostMethods[M]['result']> };
 
