@@ -12,6 +12,7 @@ import type { ModelGraph } from '../core/graph/modelGraph';
 import { decidingOutput } from '../core/evaluate/metrics';
 import { fileSource } from './files';
 import type { RecipeMatch } from './protocol';
+import { syntheticRecipe } from './syntheticRecipe';
 
 export const recipeEnding = '.particlize.json';
 
@@ -31,9 +32,6 @@ export async function openRecipe(file: string): Promise<OpenedRecipe> {
   const folder = path.dirname(path.resolve(file));
   return { recipe, files: dataFiles(recipe.file, folder) };
 }
-
-/** In place of a recipe's path: made-up samples, for models without data. */
-export const syntheticRecipe = 'synthetic';
 
 /** A path that ends so and does not exist stands for it: faces resolve what users name. */
 export function isSynthetic(file: string): boolean {

@@ -4,7 +4,9 @@ import type { ComputeClient } from '../compute/client';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import { ParticlizeError } from '../core/graph/errors';
 import type { SuggestResult } from '../compute/protocol';
+import { syntheticRecipe } from '../compute/syntheticRecipe';
 import type { Jobs } from './jobs';
+import { makeRecipe } from './makeRecipe';
 import { showError } from './messages';
 import type { Model } from './model';
 import type { ModelStore } from './modelStore';
@@ -59,7 +61,7 @@ export class ModelActions {
       }), this.log);
       return undefined;
     }
-    if (model.recipe !== undefined && (await exists(model.recipe))) return model.recipe;
+    if (model.recipe !== undefined && (model.recipe === syntheticRecipe || (await exists(model.recipe)))) return model.recipe;
     return this.chooseRecipe(model, true);
   }
 
@@ -75,21 +77,32 @@ export class ModelActions {
       this.models.setRecipe(model, fitting[0]!.path);
       return fitting[0]!.path;
     }
-    const browse = vscode.l10n.t('Choose a file…');
-    const items: (vscode.QuickPickItem & { path?: string })[] = matches.map((match) => ({
+    const items: RecipeItem[] = matches.map((match) => ({
       label: `$(${match.fits ? 'database' : 'circle-slash'}) ${path.basename(match.path)}`,
       description: vscode.workspace.asRelativePath(path.dirname(match.path)),
       detail: match.reason,
-      path: match.path,
+      choose: () => match.path,
     }));
-    const picked = await vscode.window.showQuickPick([...items, { label: `$(folder-opened) ${browse}` }], {
+    items.push(
+      { label: `$(folder-opened) ${vscode.l10n.t('Choose a file…')}`, choose: () => browseRecipe(model) },
+      {
+        label: `$(wand) ${vscode.l10n.t('Make a recipe from data files…')}`,
+        detail: vscode.l10n.t('Looks at the model and the data, and shows what it guessed before it writes anything'),
+        choose: () => makeRecipe(this.compute, model, this.log),
+      },
+      {
+        label: `$(symbol-numeric) ${vscode.l10n.t('Probe with made-up samples')}`,
+        detail: vscode.l10n.t('Without data: tells how the model is built, not what it does on real data'),
+        choose: () => syntheticRecipe,
+      },
+    );
+    const picked = await vscode.window.showQuickPick(items, {
       title: vscode.l10n.t('Data recipe for {0}', model.title),
       placeHolder: matches.length === 0
-        ? vscode.l10n.t('No *.particlize.json beside the model: choose one, or write one')
+        ? vscode.l10n.t('No *.particlize.json beside the model: choose one, or make one')
         : vscode.l10n.t('A recipe says where the data is and how it becomes the input'),
     });
-    if (!picked) return undefined;
-    const chosen = picked.path ?? (await browseRecipe(model));
+    const chosen = await picked?.choose();
     if (chosen !== undefined) this.models.setRecipe(model, chosen);
     return chosen;
   }
@@ -102,6 +115,10 @@ export class ModelActions {
       this.log.warn(error instanceof Error ? error.message : String(error));
     }
   }
+}
+
+interface RecipeItem extends vscode.QuickPickItem {
+  choose(): string | undefined | Promise<string | undefined>;
 }
 
 async function browseRecipe(model: Model): Promise<string | undefined> {
