@@ -2,6 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { HostMethods, PanelCompute, PanelEvent, PanelRequest, PanelSnapshot } from '../../compute/panelProtocol';
 import type { ColumnData, Params } from '../../compute/protocol';
+import { syntheticRecipe } from '../../compute/syntheticRecipe';
 import { CancelledError, ParticlizeError } from '../../core/graph/errors';
 import { commands } from '../contributions';
 import { sentenceOf } from '../messages';
@@ -75,7 +76,7 @@ export class Panel implements vscode.Disposable {
     return {
       summary: model.summary,
       columns: model.columns.map(compact),
-      recipe: model.recipe === undefined ? undefined : { path: model.recipe, title: path.basename(model.recipe) },
+      recipe: model.recipe === undefined ? undefined : { path: model.recipe, title: model.recipe === syntheticRecipe ? vscode.l10n.t('made-up samples') : path.basename(model.recipe) },
       engine: services.models.engine?.current ?? '',
       suggestions: model.suggestions,
       running: model.running,
