@@ -30,7 +30,8 @@ import type { Plan } from '../core/optimise/plan';
 import { removable } from '../core/optimise/removal';
 import { shapeChanges } from '../core/optimise/shapeChanges';
 import { suggest } from '../core/optimise/suggest';
-import { applyPlan, take } from '../core/optimise/surgery';
+import { take } from '../core/optimise/removeAxes';
+import { applyPlan } from '../core/optimise/surgery';
 import { decompose } from '../core/particles/decompose';
 import type { ParticleGroup } from '../core/particles/particle';
 import type { Column, ParticleTable } from '../core/particles/particleTable';
@@ -226,11 +227,17 @@ export class ModelSession {
     if (!this.format.save) {
       throw new ParticlizeError({ file: path.basename(this.file), cause: `Particlize reads ${this.format.title} files but does not write them yet` });
     }
-    const { graph, preview } = await this.operate(plan);
-    if (preview.changes.length === 0) {
+    const { graph, preview, structural } = await this.operate(plan);
+    if (graph === this.graph) {
       const [refusal] = preview.refusals;
       throw new ParticlizeError({
         file: path.basename(this.file), place: refusal?.layer, cause: refusal ? `nothing was removed: ${refusal.reason}` : 'the plan changes nothing',
+      });
+    }
+    if (structural.length && !this.format.holdsGraph) {
+      throw new ParticlizeError({
+        file: path.basename(this.file), cause: `${structural.join(' and ')} makes other operators, and ${this.format.title} files say layers by their settings, which Particlize does not write anew`,
+        action: 'Export the model to ONNX and apply the plan to that',
       });
     }
     const files = await saveModel(this.format, this.graph, graph, { original: this.file, folder, name, task });
@@ -304,16 +311,16 @@ export class ModelSession {
     return loadRecipe(recipe, this.graph, { samples, memoryBytes: this.services.memoryBytes });
   }
 
-  private async operate(plan: Plan): Promise<{ graph: ModelGraph; preview: PlanPreview }> {
+  private async operate(plan: Plan): Promise<{ graph: ModelGraph; preview: PlanPreview; structural: readonly string[] }> {
     const file = path.basename(this.file);
     if (plan.model.sha256 && plan.model.sha256 !== this.stamp.sha256) {
       throw new ParticlizeError({
         file, cause: `the plan was made for another version of ${plan.model.file || 'the model'}`, action: 'Ask for suggestions again',
       });
     }
-    const { graph, refusals } = await applyPlan(this.graph, this.table, plan);
+    const { graph, refusals, structural } = await applyPlan(this.graph, this.table, plan);
     const changes = shapeChanges(this.graph, graph, this.table);
-    return { graph, preview: { changes, refusals, before: sizes(this.graph), after: sizes(graph) } };
+    return { graph, structural, preview: { changes, refusals, before: sizes(this.graph), after: sizes(graph) } };
   }
 
   private group(layer: string): ParticleGroup {

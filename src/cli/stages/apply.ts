@@ -1,11 +1,12 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ParticlizeError } from '../../core/graph/errors';
-import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { checkedPlan } from '../../core/optimise/checkPlan';
+import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import { editedSource, writeSource } from '../sourceEdits';
 import { openModel, text, type Stage } from '../stage';
 import { textFacts, textTable } from '../textTable';
-import { changeText, chosen, planOf } from './suggest';
+import { changeText, chosen } from './suggest';
 
 export const apply: Stage = {
   name: 'apply',
@@ -69,23 +70,9 @@ async function readPlan(file: string, id: string | undefined): Promise<Plan> {
   const object = (value ?? {}) as Partial<Plan> & { suggestions?: readonly Suggestion[] };
   const model = object.model ?? { file: '', sha256: '' };
   if (Array.isArray(object.suggestions)) {
-    return checked(planOf(model, chosen(object.suggestions as Suggestion[], id, name)), name);
+    return checkedPlan(planOf(model, [chosen(object.suggestions as Suggestion[], id, name)]), name);
   }
-  return checked(object, name);
-}
-
-function checked(plan: Partial<Plan>, file: string): Plan {
-  const fail = (place: string, cause: string): never => {
-    throw new ParticlizeError({ file, place, cause });
-  };
-  if (plan.version !== 1) fail('version', 'this is not a plan of version 1');
-  if (typeof plan.model?.file !== 'string' || typeof plan.model.sha256 !== 'string') fail('model', 'it should name the file and SHA-256 of its model');
-  if (!Array.isArray(plan.steps)) fail('steps', 'it should be a list');
-  plan.steps!.forEach((step, index) => {
-    if (step?.action !== 'remove') fail(`steps[${index}].action`, "the only action there is yet is 'remove'");
-    if (!Array.isArray(step.particles) || !step.particles.every((id) => typeof id === 'string')) fail(`steps[${index}].particles`, 'it should be a list of particle ids');
-  });
-  return plan as Plan;
+  return checkedPlan(object, name);
 }
 
 async function makeFolder(folder: string): Promise<void> {

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SuggestResult } from '../../compute/protocol';
 import { ParticlizeError } from '../../core/graph/errors';
-import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import { dataOption, list, number, openModel, recipePath, samplesOption, text, UsageError, whole, type Stage } from '../stage';
 import { figure, textFacts, textTable } from '../textTable';
 
@@ -30,7 +30,7 @@ export const suggest: Stage = {
     const model = { file: path.basename(summary.path), sha256: summary.sha256 };
     const planFile = text(args, 'plan');
     if (planFile) {
-      await writePlan(planFile, planOf(model, chosen(result.suggestions, text(args, 'choose'), model.file)));
+      await writePlan(planFile, planOf(model, [chosen(result.suggestions, text(args, 'choose'), model.file)]));
       services.note(`Wrote ${planFile}.`);
     }
     return { json: { model, ...result }, text: () => suggestionText(result) };
@@ -50,10 +50,6 @@ export function chosen(suggestions: readonly Suggestion[], id: string | undefine
     file, cause: id === undefined ? 'there is no suggestion to choose' : `there is no suggestion '${id}'`,
     action: suggestions.length ? `There are ${suggestions.map((suggestion) => suggestion.id).join(', ')}` : 'Accept a larger drop',
   });
-}
-
-export function planOf(model: Plan['model'], { action, particles, predicted }: Suggestion): Plan {
-  return { version: 1, model, steps: [{ action, particles }], predicted };
 }
 
 export function suggestionText({ baseline, suggestions, refusals }: SuggestResult): string {
@@ -86,7 +82,7 @@ async function writePlan(file: string, plan: Plan): Promise<void> {
   }
 }
 
-function parseTarget(parts: readonly string[] | undefined): { macs?: number; parameters?: number } | undefined {
+export function parseTarget(parts: readonly string[] | undefined): { macs?: number; parameters?: number } | undefined {
   if (!parts?.length) return undefined;
   const target: { macs?: number; parameters?: number } = {};
   for (const part of parts) {

@@ -13,6 +13,8 @@ export interface Format {
   match(files: FileSet, head: Uint8Array): boolean | Promise<boolean>;
   /** Reads the header; tensors stay lazy. Rejects with a ParticlizeError when there is no graph. */
   open(files: FileSet): Promise<ModelGraph>;
+  /** Whether `save` can say operators that came or went. */
+  readonly holdsGraph?: boolean;
   /**
    * The files of the changed model, by relative name; the first is the main one. `graph` descends from `original` by
    * surgery: tensors may have other shapes and contents, nodes other attributes, nodes and tensors may be gone.

@@ -14,6 +14,7 @@ export const onnx: Format = {
   match: ({ main }, head) => /\.onnx$/i.test(main.name) || looksLikeModel(head),
   open,
   save: saveOnnx,
+  holdsGraph: true,
 };
 
 async function open(files: FileSet): Promise<ModelGraph> {

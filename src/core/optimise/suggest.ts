@@ -280,8 +280,9 @@ class Search {
       metric: { name, change: parts.score.metrics[name]! - this.before.metrics[name]! },
       ...await this.operatedCost(rows),
     };
+    const particles = rows.map((row) => table.id(row));
     return {
-      id: parts.id, action: 'remove', title: parts.title, particles: rows.map((row) => table.id(row)), predicted,
+      id: parts.id, action: 'remove', title: parts.title, particles, steps: [{ action: 'remove', particles }], predicted,
       lossless: parts.lossless ?? false, evidence: `${parts.evidence}.`,
     };
   }

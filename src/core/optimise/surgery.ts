@@ -1,204 +1,94 @@
 import { ParticlizeError } from '../graph/errors';
-import { finishGraph, unique } from '../graph/finishGraph';
-import { contextOf } from '../graph/inferShapes';
-import { indexOf, type Dim, type GraphNode, type ModelGraph, type Shape } from '../graph/modelGraph';
-import type { AxisRef, ResizeContext, ValueFacts } from '../graph/ops/operator';
-import { familyOf } from '../graph/ops/registry';
-import { standInsOf } from '../graph/standIns';
-import { tensorOf, type NdArray, type NumericArray, type Tensor } from '../graph/tensor';
+import type { ModelGraph } from '../graph/modelGraph';
+import { decompose } from '../particles/decompose';
 import type { ParticleTable } from '../particles/particleTable';
-import type { AxisSets } from '../graph/coupling';
-import { couplingGroups } from './groups';
-import type { Plan, Refusal } from './plan';
-import { removalOf } from './removal';
+import { StepError, type Operating, type StepResult } from './actions/action';
+import { actionOf } from './actions/registry';
+import type { Plan, PlanStep, Refusal } from './plan';
 
 export interface Operated {
   readonly graph: ModelGraph;
   readonly refusals: readonly Refusal[];
+  /** What else there is to say, one sentence each. */
+  readonly notes: readonly string[];
+  /** Actions that made or took away operators: only formats that hold a graph can save that. */
+  readonly structural: readonly string[];
 }
 
 /**
- * Carries out a plan: a new graph whose weights really are smaller. Rejects with a ParticlizeError when the plan names a
- * particle that the model does not have; what may not be removed is refused with its reason and left as it was. A plan has
- * to name all particles that go together (`closeOver` completes it), so that nobody loses what the plan did not say.
+ * Carries out a plan, step by step: a new graph whose weights really are smaller. Rejects with a ParticlizeError when the plan
+ * names a particle or layer that the model does not have, or what is impossible; what may not be done is refused with its reason
+ * and left as it was. Ids are those of the model that the plan is for, whatever earlier steps have taken away.
  */
 export async function applyPlan(graph: ModelGraph, table: ParticleTable, plan: Plan): Promise<Operated> {
-  const rows = new Set<number>();
-  for (const id of plan.steps.flatMap((step) => step.particles)) {
-    const row = table.row(id);
-    if (row === undefined) throw new ParticlizeError({ file: plan.model.file, place: id, cause: 'the model has no such particle' });
-    rows.add(row);
-  }
-  const refusals = new Map<string, string>();
-  const allowed = new Set(rows);
-  const leaveOut = (row: number, reason: string): void => {
-    const { layer } = table.groupOf(row);
-    if (!refusals.has(layer)) refusals.set(layer, reason);
-    allowed.delete(row);
-  };
-  const whole = removalOf(graph, table, rows);
-  if (whole.refusals.length || whole.alsoRows.length) {
-    const coupling = couplingGroups(graph, table);
-    for (const row of rows) {
-      const bundle = coupling.bundleOf(row);
-      const missing = bundle.rows.find((other) => !rows.has(other));
-      if (bundle.stays !== undefined) leaveOut(row, bundle.stays);
-      else if (missing !== undefined) leaveOut(row, `${coupling.groupOf(row).reason}, so that the plan has to name ${table.id(missing)} too`);
+  let current = graph;
+  let names = new Names(table);
+  const refusals = new Map<string, Refusal>();
+  const notes: string[] = [];
+  const structural = new Set<string>();
+  for (const [index, step] of joined(plan.steps).entries()) {
+    const action = actionOf(step.action);
+    if (!action) throw new ParticlizeError({ file: plan.model.file, place: `steps[${index}].action`, cause: `there is no action '${String(step.action)}'` });
+    let result: StepResult;
+    try {
+      result = await action.apply(step, operating(current, names));
+    } catch (error) {
+      if (error instanceof StepError) throw new ParticlizeError({ file: plan.model.file, place: error.place, cause: error.message }, { cause: error });
+      throw error;
     }
-    // What is left may still empty a layer as a whole.
-    for (const group of coupling.groups) {
-      const own = [...allowed].filter((row) => coupling.groupOf(row) === group);
-      const { refusals: more, alsoRows } = removalOf(graph, table, new Set(own));
-      const reason = more[0]?.reason ?? (alsoRows.length ? `${group.reason}, so that ${table.id(alsoRows[0]!)} would have to go too` : undefined);
-      if (reason !== undefined) for (const row of own) leaveOut(row, reason);
+    for (const refusal of result.refusals ?? []) if (!refusals.has(refusal.layer)) refusals.set(refusal.layer, refusal);
+    notes.push(...result.notes ?? []);
+    if (result.graph === current) continue;
+    if (action.structural) structural.add(action.name);
+    current = result.graph;
+    names = names.after(decompose(current), new Set(result.gone), new Set(result.doubled));
+  }
+  return { graph: current, refusals: [...refusals.values()], notes, structural: [...structural] };
+}
+
+/** Removals in a row are one: what goes together may be said in several steps. */
+function joined(steps: readonly PlanStep[]): PlanStep[] {
+  const result: PlanStep[] = [];
+  for (const step of steps) {
+    const last = result.at(-1);
+    if (step.action === 'remove' && last?.action === 'remove') result[result.length - 1] = { action: 'remove', particles: [...last.particles, ...step.particles] };
+    else result.push(step);
+  }
+  return result;
+}
+
+function operating(graph: ModelGraph, names: Names): Operating {
+  return { graph, table: names.table, row: (id) => names.row(id), id: (row) => names.id(row) };
+}
+
+/** Which row has which id of the model that the plan is for. */
+class Names {
+  private readonly rows: ReadonlyMap<string, number>;
+
+  constructor(readonly table: ParticleTable, private readonly ids: readonly string[] = Array.from({ length: table.rowCount }, (_, row) => table.id(row)),
+    private readonly first: ParticleTable = table) {
+    this.rows = new Map(ids.map((id, row) => [id, row]));
+  }
+
+  row(id: string): number {
+    const row = this.rows.get(id);
+    if (row !== undefined) return row;
+    throw new StepError(id, this.first.row(id) === undefined ? 'the model has no such particle' : 'an earlier step has taken it away');
+  }
+
+  id(row: number): string {
+    return this.ids[row]!;
+  }
+
+  after(table: ParticleTable, gone: ReadonlySet<number>, doubled: ReadonlySet<number>): Names {
+    const ids: string[] = [];
+    for (const group of table.groups) {
+      const old = this.table.groups.find(({ layer, kind }) => layer === group.layer && kind === group.kind);
+      const left = old && Array.from({ length: old.count }, (_, particle) => old.firstRow + particle)
+        .filter((row) => !gone.has(row)).flatMap((row) => (doubled.has(row) ? [this.ids[row]!, `${this.ids[row]!}+`] : [this.ids[row]!]));
+      // Layers that a step has made have no names in the plan's model.
+      ids.push(...left?.length === group.count ? left : Array.from({ length: group.count }, (_, particle) => `+${table.id(group.firstRow + particle)}`));
     }
+    return new Names(table, ids, this.first);
   }
-  const list = [...refusals].map(([layer, reason]) => ({ layer, reason }));
-  if (allowed.size === 0) return { graph, refusals: list };
-  const rest = removalOf(graph, table, allowed);
-  if (rest.refusals.length > 0) return { graph, refusals: [...list, ...rest.refusals] };
-  return { graph: await removeAxes(graph, rest.removed), refusals: list };
-}
-
-/** Takes the given indices out of every tensor axis and brings the operators' attributes into line. */
-export async function removeAxes(graph: ModelGraph, removed: AxisSets): Promise<ModelGraph> {
-  const tensors = new Map<string, Tensor>(graph.tensors);
-  const kept = keptIndices(graph, removed);
-  for (const [name, axes] of kept) {
-    const tensor = tensors.get(name);
-    if (tensor) tensors.set(name, sliceTensor(tensor, axes));
-  }
-  const context = contextOf(graph);
-  const fresh = (hint: string, values: readonly number[]): string => {
-    let name = hint;
-    for (let number = 1; tensors.has(name) || graph.values.has(name); number++) name = `${hint}_${number}`;
-    tensors.set(name, tensorOf(name, { dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values, BigInt) }));
-    now.addTensor(name, values);
-    return name;
-  };
-  const standIns = standInsOf(graph);
-  const now = standIns.again(tensors, contentsAfter(graph, kept));
-  const taken = new Set([...graph.nodes.map(({ name }) => name), ...graph.values.keys()]);
-  const nodes: GraphNode[] = [];
-  const add = (node: GraphNode): void => {
-    nodes.push(node);
-    now.add(node);
-  };
-  const added = new Map<string, string[]>();
-  const resizeFor = ({ layer }: GraphNode): ResizeContext => ({
-    ...context,
-    facts: (value) => context.facts(value),
-    after: (value) => shrunk(context.facts(value), kept.get(value)),
-    sizes: (value) => shrunk(standIns.facts(value), kept.get(value)).shape,
-    contents: (value) => now.facts(value).constant,
-    kept: ({ value, axis }: AxisRef) => (context.facts(value).shape?.[axis] == null ? undefined : kept.get(value)?.get(axis)),
-    int64: fresh,
-    node(op, inputs) {
-      const name = unique(`${layer}/${op}`, taken);
-      added.set(layer, [...(added.get(layer) ?? []), name]);
-      add({ name, op, domain: '', inputs, outputs: [name], attributes: {}, layer });
-      return name;
-    },
-  });
-  for (const node of graph.nodes) {
-    // Where a target is computed from sizes, it may have changed without any of the operator's values doing so.
-    const changed = touches(node, kept) || node.inputs.some((input) => !sameContents(now.facts(input).constant, standIns.contents(input)));
-    add(changed ? familyOf(node)?.resize?.(node, resizeFor(node)) ?? node : node);
-  }
-  const used = new Set(nodes.flatMap((node) => node.inputs));
-  for (const name of tensors.keys()) if (!used.has(name) && isUsed(graph, name)) tensors.delete(name);
-  return finishGraph({
-    format: graph.format,
-    producer: graph.producer,
-    opset: graph.opset,
-    domains: graph.domains,
-    inputs: graph.inputs,
-    outputs: graph.outputs,
-    nodes,
-    tensors,
-    layers: graph.layers.map(({ outputShape: _stale, ...layer }) => ({ ...layer, nodes: [...(added.get(layer.name) ?? []), ...layer.nodes] })),
-    // What no rule can infer (results of opaque operators) is as it was: nothing is removed across those.
-    declared: new Map([...graph.values].filter(([name]) => !kept.has(name))),
-    findings: graph.outputs.filter(({ name }) => kept.has(name) && indexOf(graph).consumers.has(name)).map(({ name }) => ({
-      severity: 'warning', place: name, message: `the model's output ${name} gets smaller, because a layer that it shows does`,
-    })),
-    origin: graph.origin,
-  });
-}
-
-/** A tensor without some indices; the original is read only when somebody reads the result. */
-export function sliceTensor(tensor: Tensor, axes: ReadonlyMap<number, readonly number[]>): Tensor {
-  const shape = tensor.shape.map((size, axis) => axes.get(axis)?.length ?? size);
-  return {
-    name: tensor.name,
-    dtype: tensor.dtype,
-    shape,
-    read: async () => {
-      let array = await tensor.read();
-      for (const [axis, indices] of axes) array = take(array, axis, indices);
-      return array;
-    },
-  };
-}
-
-/** The given indices of one axis, in that order. */
-export function take(array: NdArray, axis: number, indices: readonly number[]): NdArray {
-  // A complex element is two numbers.
-  const numbers = array.dtype.startsWith('complex') ? 2 : 1;
-  const inner = array.shape.slice(axis + 1).reduce((product, size) => product * size, numbers);
-  const outer = array.shape.slice(0, axis).reduce((product, size) => product * size, 1);
-  const size = array.shape[axis]!;
-  const make = array.data.constructor as new (length: number) => NumericArray;
-  const data = new make(outer * indices.length * inner);
-  for (let block = 0; block < outer; block++) {
-    for (let position = 0; position < indices.length; position++) {
-      const start = (block * size + indices[position]!) * inner;
-      data.set(array.data.subarray(start, start + inner) as never, (block * indices.length + position) * inner);
-    }
-  }
-  return { dtype: array.dtype, shape: array.shape.map((length, k) => (k === axis ? indices.length : length)), data };
-}
-
-/** The indices that stay, by value and axis; only axes that shrink are in it. */
-type KeptAxes = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
-
-function keptIndices(graph: ModelGraph, removed: AxisSets): KeptAxes {
-  const context = standInsOf(graph);
-  const byValue = new Map<string, Map<number, readonly number[]>>();
-  for (const { ref, indices } of removed) {
-    const size = context.facts(ref.value).shape?.[ref.axis];
-    if (typeof size !== 'number' || indices.size === 0) continue;
-    const axes = byValue.get(ref.value) ?? new Map<number, readonly number[]>();
-    axes.set(ref.axis, Array.from({ length: size }, (_, index) => index).filter((index) => !indices.has(index)));
-    byValue.set(ref.value, axes);
-  }
-  return byValue;
-}
-
-function shrunk(facts: ValueFacts, axes: ReadonlyMap<number, readonly number[]> | undefined): ValueFacts {
-  if (!axes || !facts.shape) return facts;
-  const shape: Shape = facts.shape.map((size, axis) => (size === null ? null : axes.get(axis)?.length ?? size));
-  return { ...facts, shape };
-}
-
-/** Contents of the constants that stay as they are, and of vectors that lose some. */
-function contentsAfter(graph: ModelGraph, kept: KeptAxes): ReadonlyMap<string, readonly Dim[]> {
-  return new Map([...graph.constants].filter(([name]) => graph.tensors.has(name)).flatMap(([name, contents]) => {
-    const axes = kept.get(name);
-    if (!axes) return [[name, contents] as const];
-    const indices = graph.tensors.get(name)!.shape.length === 1 ? axes.get(0) : undefined;
-    return indices ? [[name, indices.map((index) => contents[index] ?? null)] as const] : [];
-  }));
-}
-
-function sameContents(one: readonly Dim[] | undefined, two: readonly Dim[] | undefined): boolean {
-  return one === two || (one !== undefined && two !== undefined && one.length === two.length && one.every((entry, index) => entry === two[index]));
-}
-
-function touches(node: GraphNode, values: ReadonlyMap<string, unknown>): boolean {
-  return node.inputs.some((name) => values.has(name)) || node.outputs.some((name) => values.has(name));
-}
-
-function isUsed(graph: ModelGraph, tensor: string): boolean {
-  return graph.nodes.some((node) => node.inputs.includes(tensor));
 }

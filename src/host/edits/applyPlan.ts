@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import type { CallOptions } from '../../compute/client';
 import type { ApplyResult, PlanPreview } from '../../compute/protocol';
 import { ParticlizeError } from '../../core/graph/errors';
-import type { Plan, Suggestion } from '../../core/optimise/plan';
+import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import { formatFewerMacs } from '../format';
 import type { Model } from '../model';
 import type { Services } from '../services';
@@ -26,14 +26,8 @@ export interface Applied {
 /** The preview passes file contents through VS Code's main process: beyond this, the file is moved instead. */
 const largestContents = 64_000_000;
 
-export function planOf(model: Model, suggestions: readonly Suggestion[]): Plan {
-  const { sha256 } = model.summary;
-  return {
-    version: 1,
-    model: { file: path.basename(model.uri.fsPath), sha256 },
-    steps: [{ action: 'remove', particles: [...new Set(suggestions.flatMap(({ particles }) => particles))] }],
-    predicted: suggestions.length === 1 ? suggestions[0]!.predicted : undefined,
-  };
+export function planFor(model: Model, suggestions: readonly Suggestion[]): Plan {
+  return planOf({ file: path.basename(model.uri.fsPath), sha256: model.summary.sha256 }, suggestions);
 }
 
 /**

@@ -7,7 +7,7 @@ import { formatFewerMacs, formatNumber } from '../format';
 import { sentenceOf, showSentence } from '../messages';
 import type { Model } from '../model';
 import type { Services } from '../services';
-import { applyPlan, planOf, undo, type Applied } from './applyPlan';
+import { applyPlan, planFor, undo, type Applied } from './applyPlan';
 import { compare } from './comparison';
 
 export interface ApplyOutcome {
@@ -32,7 +32,7 @@ async function apply(services: Services, target: { model?: Model; ids?: readonly
     const chosen = await choose(model, target.ids);
     if (chosen.length === 0) return { applied: false };
     const title = vscode.l10n.t('Preparing the smaller model');
-    const applied = await applyPlan(services, model, planOf(model, chosen),
+    const applied = await applyPlan(services, model, planFor(model, chosen),
       (work) => jobs.runOrThrow(model, title, work));
     if (!applied) return { applied: false };
     void report(services, model, applied);

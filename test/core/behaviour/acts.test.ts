@@ -10,7 +10,7 @@ import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { NdArray } from '../../../src/core/graph/tensor';
 import { couplingGroups } from '../../../src/core/optimise/groups';
 import { removalOf } from '../../../src/core/optimise/removal';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { decompose } from '../../../src/core/particles/decompose';
 import { createEngine } from '../../../src/engines/registry';
 import { graphOf, node, relativeError } from '../support/graphs';

@@ -6,7 +6,7 @@ import { encodeModel } from '../../../src/core/formats/onnx/onnxEncode';
 import type { Engine } from '../../../src/core/graph/engine';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { removalOf } from '../../../src/core/optimise/removal';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { decompose } from '../../../src/core/particles/decompose';
 import { createEngine } from '../../../src/engines/registry';
 import { relativeError } from '../support/graphs';

@@ -7,7 +7,7 @@ import { finishGraph } from '../../../src/core/graph/finishGraph';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { NdArray, Tensor } from '../../../src/core/graph/tensor';
 import { tensorOf } from '../../../src/core/graph/tensor';
-import { sliceTensor } from '../../../src/core/optimise/surgery';
+import { sliceTensor } from '../../../src/core/optimise/removeAxes';
 import { createOrtEngine } from '../../../src/engines/ort/ortEngine';
 import type { Engine } from '../../../src/core/graph/engine';
 import { contentsOf, fixtureFolder, loaded, memoryFiles, sampleFolder, sharedModels } from '../support/memoryFiles';

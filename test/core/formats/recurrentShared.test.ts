@@ -6,7 +6,7 @@ import type { Engine } from '../../../src/core/graph/engine';
 import { openModel } from '../../../src/core/formats/registry';
 import { tfjsLayers } from '../../../src/core/formats/tfjsLayers';
 import { removalOf } from '../../../src/core/optimise/removal';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { decompose } from '../../../src/core/particles/decompose';
 import { createEngine } from '../../../src/engines/registry';
 import { createTfjsEngine } from '../../../src/engines/tfjs/tfjsEngine';

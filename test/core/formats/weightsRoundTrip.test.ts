@@ -7,7 +7,7 @@ import { openZip } from '../../../src/core/formats/containers/zip';
 import { formatById, openModel } from '../../../src/core/formats/registry';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { Tensor } from '../../../src/core/graph/tensor';
-import { sliceTensor } from '../../../src/core/optimise/surgery';
+import { sliceTensor } from '../../../src/core/optimise/removeAxes';
 import { bytesOfSaved, fixture, memoryFiles, MemoryFile } from './memoryFiles';
 
 /** Files, the tensor that loses its last row, and the name that the copy gets. */

@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import { int, ints } from '../../../src/core/graph/attributes';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { coupledRemoval } from '../../../src/core/graph/coupling';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { graphOf, int64, node } from '../support/graphs';
 
 const pads = ints([1, 1, 1, 1]);

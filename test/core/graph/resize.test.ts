@@ -3,7 +3,7 @@ import { int, ints, string } from '../../../src/core/graph/attributes';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import type { NdArray } from '../../../src/core/graph/tensor';
 import { coupledRemoval } from '../../../src/core/graph/coupling';
-import { removeAxes, take } from '../../../src/core/optimise/surgery';
+import { removeAxes, take } from '../../../src/core/optimise/removeAxes';
 import { createEngine } from '../../../src/engines/registry';
 import { graphOf, int64, node, randomArray, relativeError, seededRandom, type NodeSketch } from '../support/graphs';
 

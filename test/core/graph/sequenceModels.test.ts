@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Engine } from '../../../src/core/graph/engine';
 import { removalOf } from '../../../src/core/optimise/removal';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { decompose } from '../../../src/core/particles/decompose';
 import { createEngine } from '../../../src/engines/registry';
 import { createTfjsEngine } from '../../../src/engines/tfjs/tfjsEngine';

@@ -5,7 +5,7 @@ import type { Engine } from '../../../src/core/graph/engine';
 import type { ModelGraph } from '../../../src/core/graph/modelGraph';
 import { asFloat32 } from '../../../src/core/graph/numeric';
 import type { NdArray } from '../../../src/core/graph/tensor';
-import { removeAxes } from '../../../src/core/optimise/surgery';
+import { removeAxes } from '../../../src/core/optimise/removeAxes';
 import { decompose } from '../../../src/core/particles/decompose';
 import type { ParticleGroup } from '../../../src/core/particles/particle';
 import { particleRemoval } from '../../../src/core/particles/particleRemoval';

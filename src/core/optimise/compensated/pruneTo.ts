@@ -5,7 +5,7 @@ import { indexOf, type ModelGraph } from '../../graph/modelGraph';
 import { decompose } from '../../particles/decompose';
 import { closeOver } from '../groups';
 import { removalOf } from '../removal';
-import { removeAxes } from '../surgery';
+import { removeAxes } from '../removeAxes';
 import { chooseCompensated, type ChoiceOptions } from './brainSurgeon';
 import { linearSites } from './linearSites';
 import { reconstruct } from './reconstruct';
