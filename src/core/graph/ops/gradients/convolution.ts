@@ -156,8 +156,8 @@ function kernelGradient(m: Maths, large: string, small: string, sliding: Sliding
   const { kernel, strides, dilations, begin, end, group } = sliding;
   const rank = kernel.length;
   if (rank > 2) return kernelGradientOfVolumes(m, large, small, sliding, context);
-  const byTaps = kernelGradientByTaps(m, large, small, sliding, context);
-  if (byTaps) return byTaps;
+  const channelsLast = kernelGradientChannelsLast(m, large, small, sliding, context);
+  if (channelsLast) return channelsLast;
   const spatial = range(2, 2 + rank);
   let channelsAside = m.op('Unsqueeze', [large, m.builder.int64([0])]); // [1, N, I, ...]
   if (group > 1) {
@@ -176,34 +176,31 @@ function kernelGradient(m: Maths, large: string, small: string, sliding: Sliding
 }
 
 /**
- * One matrix product a tap, of `small` with the part of `large` that the tap saw: faster where pictures outweigh kernels,
- * since a convolution gathers each pixel anew for every tap.
+ * The same with the channels of `large` innermost, beside the pixels of a line: what one tap of one line sees of all channels
+ * lies in one piece then, and ONNX Runtime gathers it by whole pieces. [O, N, ...] are kernels whose lines have a hole of a
+ * pixel's channels between their numbers.
  */
-function kernelGradientByTaps(m: Maths, large: string, small: string, sliding: Sliding, context: Pick<GradientContext, 'facts'>): string | undefined {
+function kernelGradientChannelsLast(m: Maths, large: string, small: string, sliding: Sliding, context: Pick<GradientContext, 'facts'>): string | undefined {
   const { kernel, strides, dilations, begin, end, group } = sliding;
-  const [channels, counts] = [context.facts(large).shape?.[1], context.facts(small).shape?.slice(1)];
-  if (group > 1 || typeof channels !== 'number' || channels < 8 || !known(counts)) return undefined;
-  const [outputs = 0, ...spatialCounts] = counts;
-  const pixels = spatialCounts.reduce((all, count) => all * count, 1);
-  if (pixels < 2 * outputs) return undefined;
+  const shape = context.facts(large).shape?.slice(1);
+  const last = kernel.length - 1;
+  if (group > 1 || !known(shape) || dilations[last] !== 1) return undefined;
+  const [channels = 0, ...sizes] = shape;
   const spatial = range(2, 2 + kernel.length);
-  const axes = m.builder.int64(spatial);
-  const padded = [...begin, ...end].every((pad) => pad === 0) ? large : m.op('Pad', [large, m.builder.int64([0, 0, ...begin, 0, 0, ...end])]);
-  const flat = m.reshape(small, [0, outputs, pixels]); // [N, O, P]
-  const found = places(kernel).map((tap) => {
-    const starts = tap.map((place, axis) => place * dilations[axis]!);
-    const ends = starts.map((start, axis) => start + (spatialCounts[axis]! - 1) * strides[axis]! + 1);
-    const seen = m.op('Slice', [padded, m.builder.int64(starts), m.builder.int64(ends), axes, m.builder.int64(strides)]);
-    const columns = m.transpose(m.reshape(seen, [0, channels, pixels]), [0, 2, 1]); // [N, P, I]
-    return m.sum(m.op('MatMul', [flat, columns]), [0]); // [1, O, I]
+  const wide = (values: readonly number[]): number[] => values.map((value, axis) => (axis === last ? value * channels : value));
+  const lines = m.reshape(m.transpose(large, [0, ...spatial, 1]), [1, -1, ...wide(sizes)]); // [1, N, ..., W*I]
+  const found = m.op('Conv', [lines, m.transpose(small, [1, 0, ...spatial])], {
+    strides: ints(dilations), dilations: ints(wide(strides)), pads: ints([...wide(begin), ...wide(end)]),
+  }); // [1, O, ..., KW*I]
+  const counts = kernel.map((taps, axis) => {
+    const span = (taps - 1) * dilations[axis]! + 1;
+    const over = (sizes[axis]! + begin[axis]! + end[axis]! - span) % strides[axis]!;
+    return taps + Math.floor(over / dilations[axis]!);
   });
-  const taps = found.length === 1 ? found[0]! : m.op('Concat', found, { axis: int(0) });
-  return m.reshape(m.transpose(taps, [1, 2, 0]), [outputs, channels, ...kernel]);
-}
-
-/** Every place in a box, the last axis fastest. */
-function places(sizes: readonly number[]): readonly (readonly number[])[] {
-  return sizes.reduce<readonly (readonly number[])[]>((all, size) => all.flatMap((place) => range(0, size).map((next) => [...place, next])), [[]]);
+  const taps = m.transpose(m.reshape(found, [-1, ...counts, channels]), [0, kernel.length + 1, ...range(1, kernel.length + 1)]);
+  if (counts.every((count, axis) => count === kernel[axis])) return taps;
+  const bounds = [kernel.map(() => 0), kernel, spatial].map((values) => m.builder.int64(values));
+  return m.op('Slice', [taps, ...bounds]);
 }
 
 /** Three spatial axes leave no room for one more, so that the channels of `large` are the samples here. */
