@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { CancelledError, ParticlizeError } from '../core/graph/errors';
 import type {
-  ColumnData, ComputeOptions, Method, ModelId, ModelSummary, Params, Request, Response, Result, TrainingUpdate,
+  ColumnData, ComputeOptions, Method, ModelId, ModelSummary, Params, Request, Response, Result, RoundSummary, TrainingUpdate,
 } from './protocol';
 import { activity } from './rpc';
 
@@ -10,6 +10,7 @@ export interface CallOptions {
   readonly progress?: (done: number, total: number, message?: string) => void;
   readonly columns?: (columns: readonly ColumnData[]) => void;
   readonly training?: (update: TrainingUpdate) => void;
+  readonly round?: (round: RoundSummary) => void;
 }
 
 export interface ClientSettings {
@@ -209,6 +210,9 @@ class Connection {
         break;
       case 'training':
         pending.options.training?.(message.update);
+        break;
+      case 'round':
+        pending.options.round?.(message.round);
         break;
       case 'result':
         this.pending.delete(message.id);

@@ -3,9 +3,13 @@ import type { DetailInfo } from '../core/behaviour/details/detail';
 import type { DetailData } from '../core/behaviour/details/detailData';
 import type { LayerDrift } from '../core/behaviour/activationDrift';
 import type { GuessedRecipe } from '../core/data/guessRecipe';
+import type { ClassScore, Comparison, Confusion } from '../core/evaluate/comparison';
 import type { Evaluation } from '../core/evaluate/evaluation';
+import type { Latency } from '../core/evaluate/latency';
 import type { Finding, Task } from '../core/graph/errors';
 import type { Shape } from '../core/graph/modelGraph';
+import type { Goal, Outcome } from '../core/loop/goal';
+import type { Round } from '../core/loop/round';
 import type { CurvePoint, EpochRow, FineTuned, FineTuneOptions } from '../core/train/fineTune';
 import type { OptimiserKind } from '../core/train/optimisers';
 import type { Plan, Refusal, ShapeChange, Suggestion } from '../core/optimise/plan';
@@ -43,10 +47,18 @@ export interface ComputeMethods {
   /** Exact effects of some particles, one after the other (core/behaviour/ablation/effects.ts): how processes share a sweep. None when they cannot be told apart. */
   sweep: { params: SweepRequest; result: { readonly effects: Float32Array } };
   evaluate: { params: { model: ModelId; recipe: string; samples?: number }; result: Evaluation };
+  /** The same with measured latency, file size and confusion; with `against`, which classes and samples paid. */
+  evaluateClosely: { params: CloseRequest; result: CloseEvaluation };
   /** Trains further and writes the result into a folder; `training` events bring the curves. A cancelled run can be resumed. */
   train: { params: TrainRequest; result: TrainResult };
   /** Holds training of a model between two steps, or lets it go on. */
   pauseTraining: { params: { model: ModelId; paused: boolean }; result: null };
+  /** Removes, trains and evaluates until the target is met; `round` and `training` events tell how it goes. Called again, it goes on. */
+  loop: { params: LoopRequest; result: LoopResult };
+  /** The rounds of a model that are kept in a folder, by default the one beside it. */
+  rounds: { params: { model: ModelId; folder?: string; maxDrop?: number }; result: RoundsResult };
+  /** Keeps a model file that the user's own training made as the next round. */
+  addRound: { params: { model: ModelId; recipe: string; file: string; folder?: string; title?: string }; result: RoundSummary };
   /** Recipes in the folder of the model that fit its inputs, best first. */
   recipes: { params: { model: ModelId }; result: readonly RecipeMatch[] };
   /** A recipe that joins the model and these files or folders, with what was guessed and why. Writes it to `out` when given, never over a file. */
@@ -64,6 +76,7 @@ export type Result<M extends Method> = ComputeMethods[M]['result'];
 export interface ComputeTask extends Task {
   columns?(model: ModelId, columns: readonly ColumnData[]): void;
   training?(model: ModelId, update: TrainingUpdate): void;
+  round?(model: ModelId, round: RoundSummary): void;
 }
 
 /** The implementation of the map: `createSessions(options)` returns one. Rejects with a ParticlizeError or CancelledError. */
@@ -260,6 +273,72 @@ export interface TrainResult extends Omit<FineTuned, 'graph'> {
   readonly validationSamples: number;
 }
 
+export interface LoopRequest extends LoopGoal {
+  readonly model: ModelId;
+  readonly recipe: string;
+  /** Where rounds are kept; `.particlize` beside the model by default. */
+  readonly folder?: string;
+  /** Of every round; 'cosine' unless it names a schedule. */
+  readonly settings: TrainSettings;
+  /** Each round also learns from the original's outputs. */
+  readonly distil?: boolean;
+  /** How particles are chosen: by what is lost once the next layers make up for it (the default, where MACs are the target), or by exact ablation. */
+  readonly criterion?: LoopCriterion;
+  /** Training rows that particles are chosen on; 512 by default. */
+  readonly samples?: number;
+  readonly seed?: number;
+}
+
+export type LoopCriterion = 'compensated' | 'ablation';
+
+export type LoopGoal = Pick<Goal, 'target' | 'maxDrop'> & Partial<Pick<Goal, 'rounds'>>;
+
+export interface RoundSummary extends Round {
+  /** Absolute. */
+  readonly folder: string;
+  readonly modelPath: string;
+  /** Of the deciding metric against the original; negative is a gain. */
+  readonly drop: number;
+  readonly withinDrop: boolean;
+  /** The cheapest within the drop. */
+  readonly best: boolean;
+}
+
+export interface LoopResult extends Outcome {
+  readonly folder: string;
+  readonly rounds: readonly RoundSummary[];
+  /** Absolute path of the best round's model. */
+  readonly model: string;
+  /** Rounds that no other one beats in both MACs and metric. */
+  readonly pareto: readonly number[];
+  readonly findings: readonly Finding[];
+}
+
+export interface RoundsResult {
+  readonly folder: string;
+  readonly rounds: readonly RoundSummary[];
+  /** Rounds that cannot be read. */
+  readonly findings: readonly Finding[];
+}
+
+export interface CloseRequest {
+  readonly model: ModelId;
+  readonly recipe: string;
+  readonly samples?: number;
+  /** File of the model that it is compared with (the original of a pruned one). */
+  readonly against?: string;
+}
+
+export interface CloseEvaluation extends Evaluation {
+  readonly fileBytes: number;
+  readonly latency: Latency;
+  /** Of classification, up to 200 classes. */
+  readonly confusion?: Confusion;
+  readonly classes?: readonly ClassScore[];
+  readonly against?: Evaluation & { readonly fileBytes: number; readonly latency: Latency; readonly confusion?: Confusion };
+  readonly comparison?: Comparison;
+}
+
 export interface PlanPreview {
   readonly changes: readonly ShapeChange[];
   readonly refusals: readonly Refusal[];
@@ -296,6 +375,7 @@ export type Response =
   | { readonly kind: 'progress'; readonly id: number; readonly done: number; readonly total: number; readonly message?: string }
   | { readonly kind: 'columns'; readonly id: number; readonly model: ModelId; readonly columns: readonly ColumnData[] }
   | { readonly kind: 'training'; readonly id: number; readonly model: ModelId; readonly update: TrainingUpdate }
+  | { readonly kind: 'round'; readonly id: number; readonly model: ModelId; readonly round: RoundSummary }
   | { readonly kind: 'ready' };
 
 export interface RemoteError {

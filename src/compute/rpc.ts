@@ -34,6 +34,9 @@ export function serve(table: MethodTable, channel: Channel<Response, Request>): 
         training: (model: string, update: Extract<Response, { kind: 'training' }>['update']) => {
           if (live()) channel.send({ kind: 'training', id, model, update });
         },
+        round: (model: string, round: Extract<Response, { kind: 'round' }>['round']) => {
+          if (live()) channel.send({ kind: 'round', id, model, round });
+        },
       });
       return { kind: 'result', id, result };
     } catch (error) {
@@ -98,4 +101,8 @@ const activities: Readonly<Record<Method, string>> = {
   activationDrift: 'comparing activations',
   train: 'training the model',
   pauseTraining: 'pausing the training',
+  evaluateClosely: 'evaluating the model',
+  loop: 'making smaller models',
+  rounds: 'looking for rounds',
+  addRound: 'keeping a round',
 };

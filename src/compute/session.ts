@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { ParticlizeError, throwIfCancelled } from '../core/graph/errors';
 import { availableEngines, createEngine, type ChosenEngine } from '../engines/registry';
 import { behaviourPool } from './behaviourPool';
 import { ModelSession, type SessionServices } from './modelSession';
 import type { ComputeOptions, EngineStatus, MethodTable, ModelId } from './protocol';
+import { evaluateClosely } from './evaluateClosely';
+import { addRound, listRounds, loopJob } from './roundsLoop';
 import { trainJob } from './trainJob';
 import { trainPauses } from './trainPause';
 import { weightWorkers } from './weightWorkers';
@@ -15,6 +18,7 @@ export function createSessions(options: ComputeOptions): MethodTable {
   let engine: Promise<ChosenEngine> | undefined;
   let numbered = 0;
   const memoryBytes = options.memoryMegabytes * 2 ** 20;
+  const threads = options.threads || availableParallelism();
   const engineOf = (): Promise<ChosenEngine> => {
     engine ??= createEngine(options.engine, { threads: options.threads, memoryBytes });
     // A failure is not remembered.
@@ -66,6 +70,14 @@ export function createSessions(options: ComputeOptions): MethodTable {
       const waitWhilePaused = (): Promise<void> => pauses.wait(params.model, task.signal);
       return trainJob(session(params.model), params, { ...services, waitWhilePaused }, task);
     }),
+    loop: (params, task) => turn(task, () => {
+      pauses.set(params.model, false);
+      const waitWhilePaused = (): Promise<void> => pauses.wait(params.model, task.signal);
+      return loopJob(session(params.model), params, { ...services, threads, waitWhilePaused }, task);
+    }),
+    rounds: async ({ model, folder, maxDrop }) => listRounds(session(model), folder, maxDrop),
+    addRound: (params, task) => turn(task, () => addRound(session(params.model), params, { ...services, threads, waitWhilePaused: () => Promise.resolve() }, task)),
+    evaluateClosely: (params, task) => turn(task, () => evaluateClosely(session(params.model), params, { ...services, threads }, task)),
     async pauseTraining({ model, paused }) {
       pauses.set(model, paused);
       return null;

@@ -106,7 +106,7 @@ const leastHeldOut = 10;
  * What is trained on and what is measured on: the recipe's splits 'train' and 'validation'. Without the first it is what other
  * splits leave over, without the second a tenth of it, drawn by the seed. 'test' is never looked at.
  */
-async function dataOf(
+export async function dataOf(
   { recipe, files }: OpenedRecipe, graph: ModelGraph, { seed }: FineTuneOptions, memoryBytes: number,
 ): Promise<{ train: Dataset; validation?: Dataset }> {
   const options = { memoryBytes, classCount: widthOf(decidingOutput(graph, recipe)) };
@@ -143,20 +143,20 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-interface CheckpointFile extends CheckpointPort {
+export interface CheckpointFile extends CheckpointPort {
   readonly name: string;
   exists(): Promise<boolean>;
   remove(): Promise<void>;
 }
 
-function checkpointIn(folder: string, model: string): CheckpointFile {
+export function checkpointIn(folder: string, model: string, save: typeof atomicWrite = atomicWrite): CheckpointFile {
   const name = `${path.parse(model).name}.checkpoint`;
   const file = path.join(folder, name);
   const exists = (): Promise<boolean> => stat(file).then(() => true, () => false);
   return {
     name, exists,
     read: async () => (await exists() ? fileSource(file) : undefined),
-    write: async (content) => void await atomicWrite(folder, [{ ...content, name }], { overwrite: true }),
+    write: async (content) => void await save(folder, [{ ...content, name }], { overwrite: true }),
     remove: () => rm(file, { force: true }),
   };
 }
@@ -164,7 +164,7 @@ function checkpointIn(folder: string, model: string): CheckpointFile {
 /** Points are gathered for a while: a small model takes hundreds of steps a second. */
 const gatherMs = 100;
 
-function eventsOf(model: ModelId, task: ComputeTask) {
+export function eventsOf(model: ModelId, task: ComputeTask) {
   let points: CurvePoint[] = [];
   let last = 0;
   const flush = (rows: readonly EpochRow[] = []): void => {

@@ -5,7 +5,7 @@ import path from 'node:path';
 const root = path.resolve(__dirname, '../..');
 
 /** Who may import whom, by longest matching folder. What is not listed may not be imported. */
-const coreStages = ['graph', 'formats', 'particles', 'data', 'evaluate', 'attributes', 'behaviour', 'optimise', 'train', 'source', 'charts'];
+const coreStages = ['graph', 'formats', 'particles', 'data', 'evaluate', 'attributes', 'behaviour', 'optimise', 'train', 'loop', 'source', 'charts'];
 
 interface Import {
   readonly from: string;

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { TrainResult, TrainSettings } from '../../compute/protocol';
-import { CancelledError, ParticlizeError } from '../../core/graph/errors';
+import { CancelledError } from '../../core/graph/errors';
 import type { EpochRow } from '../../core/train/fineTune';
 import { dataOption, list, number, openModel, recipePath, text, UsageError, whole, type Arguments, type Stage } from '../stage';
 import { figure, textFacts } from '../textTable';
@@ -62,20 +62,6 @@ export const train: Stage = {
       throw error;
     }
   },
-};
-
-export const loop: Stage = {
-  name: 'loop',
-  summary: 'Removes, trains and evaluates until the target is met (not there yet)',
-  positionals: ['FILE'],
-  required: ['data', 'out'],
-  options: {
-    ...dataOption,
-    target: { type: 'string', value: 'macs=0.5', text: 'Share of what the model costs now' },
-    'max-drop': { type: 'string', value: '0.01', text: 'Largest accepted drop of the metric' },
-    out: { type: 'string', value: 'DIR', text: 'Folder for the models of each round' },
-  },
-  run: () => Promise.reject(new ParticlizeError({ cause: 'the loop of removing and training is not there yet', action: 'Use suggest, apply and train' })),
 };
 
 function settingsOf(args: Arguments): TrainSettings {
