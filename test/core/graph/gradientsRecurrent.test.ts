@@ -24,11 +24,14 @@ const variants: readonly Variant[] = [
   { op: 'LSTM', attributes: { direction: string('bidirectional') }, bias: true, states: true, peepholes: true },
   { op: 'LSTM', attributes: { input_forget: int(1) }, bias: true },
   { op: 'LSTM', bias: true, lengths: [4, 2, 1], states: true },
+  { op: 'LSTM', attributes: { direction: string('bidirectional') }, bias: true, states: true },
   { op: 'GRU', bias: true },
   { op: 'GRU', attributes: { linear_before_reset: int(1) }, bias: true, states: true },
   { op: 'GRU', attributes: { direction: string('bidirectional'), linear_before_reset: int(1) }, states: true },
   { op: 'GRU', attributes: { direction: string('bidirectional') }, bias: true },
+  { op: 'GRU', attributes: { direction: string('reverse'), linear_before_reset: int(1) }, bias: true },
   { op: 'RNN', bias: true, states: true },
+  { op: 'RNN', attributes: { direction: string('bidirectional'), activations: { type: 'strings', value: ['Relu', 'Relu'] } }, bias: true, states: true },
   { op: 'RNN', attributes: { direction: string('bidirectional'), activations: { type: 'strings', value: ['Sigmoid', 'Tanh'] } } },
 ];
 

@@ -3,17 +3,20 @@ import type { GraphNode } from '../../modelGraph';
 import { range } from '../axes';
 import type { GradientContext, GraphBuilder, ShapeContext } from '../operator';
 import { activationsOf, partsOf } from '../recurrent';
+import { backThroughTime } from './backThroughTime';
 import { Maths } from './maths';
 
 /** Steps beyond which the operators of an unrolled layer become too many to compile. */
 const maxSteps = 2048;
 
 /**
- * LSTM, GRU and RNN, unrolled: every step is written out with plain operators, which are then differentiated
- * (backpropagation through time). So the length of the sequences must be known, and the forward steps run once more.
+ * LSTM, GRU and RNN. Layers with peepholes, lengths or unusual functions are unrolled: every step is written out with plain
+ * operators, which are then differentiated, and the forward steps run once more. The length of the sequences must be known.
  */
 export function recurrentGradient(node: GraphNode, context: GradientContext): readonly (string | undefined)[] {
   const steps = stepsOf(node, context);
+  const direct = backThroughTime(node, context, steps);
+  if (direct) return direct;
   return context.through((builder) => unrolled(node, context, new Maths({ builder, sizes: (value) => context.sizes(value) }), { steps }));
 }
 
