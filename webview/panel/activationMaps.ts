@@ -1,11 +1,12 @@
 import type { ActivationData, LayerSummary } from '../../src/compute/protocol';
-import { formatNumber, formatPercent } from '../../src/core/charts/numberFormat';
+import { formatNumber } from '../../src/core/charts/numberFormat';
 import { particleName } from '../../src/core/charts/particleLayers';
 import { fill, h, uniqueId } from '../shared/dom';
 import { extent, paintPicture } from '../shared/picture';
 import { strings } from '../shared/strings';
 import type { Theme } from '../shared/theme';
 import type { PanelContext, View } from './panelContext';
+import { predictionBars } from './predictionBars';
 import { pictureGrid } from '../shared/pictureGrid';
 import { failure } from './weightImages';
 import { activationPicture, samplePicture } from '../shared/weightPictures';
@@ -70,7 +71,7 @@ export function activationMaps({ store, client }: PanelContext, layer: LayerSumm
         ...(only === undefined ? { chosen: () => store.set({ selection: [row], particle: row, detail: 'particle' }) } : {}),
       };
     });
-    fill(body, h('div', { class: 'sample' }, inputPicture(shown, theme), predictionBars(shown)), pictureGrid(items, scale, theme));
+    fill(body, h('div', { class: 'sample' }, inputPicture(shown, theme), predictionBars({ ...shown.prediction, label: shown.label })), pictureGrid(items, scale, theme));
   };
   const stops = [store.watch(['snapshot', 'sample'], () => void load()), store.watch(['theme', 'selection'], draw)];
   return {
@@ -84,7 +85,8 @@ export function activationMaps({ store, client }: PanelContext, layer: LayerSumm
 
 const maxMaps = 256;
 
-function samplePicker(chosen: (sample: number) => void) {
+/** Chooses the sample that all views of a sample show. */
+export function samplePicker(chosen: (sample: number) => void) {
   const id = uniqueId('sample');
   let count: number | undefined;
   const choose = (sample: number) => chosen(Math.max(0, count === undefined ? sample : Math.min(sample, count - 1)));
@@ -127,32 +129,4 @@ function inputPicture({ picture, label }: ActivationData, theme: Theme): HTMLEle
   const { min, max } = extent(picture.values);
   paintPicture(canvas, samplePicture(picture), { scale: 'grey', min, max }, theme);
   return h('figure', { class: 'sample-input' }, canvas, h('figcaption', {}, text || strings.inputPicture));
-}
-
-/** The five highest scores. Probabilities read as percent, anything else as the number it is. */
-function predictionBars({ prediction, label }: ActivationData): HTMLElement {
-  const { classes, scores } = prediction;
-  const order = Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]!);
-  const { min, max } = extent(scores);
-  const probabilities = min >= 0 && max <= 1.0001;
-  const low = probabilities ? 0 : Math.min(0, min);
-  const span = (probabilities ? 1 : max) - low || 1;
-  return h(
-    'div',
-    { class: 'prediction' },
-    h('div', { class: 'muted' }, strings.prediction),
-    ...order.slice(0, 5).map((index) => {
-      const score = scores[index]!;
-      const name = classes[index] ?? String(index);
-      const bar = h('span', { class: 'bar-fill' });
-      bar.style.width = `${Math.max(0, Math.min(100, ((score - low) / span) * 100))}%`;
-      return h(
-        'div',
-        { class: name === label ? 'bar right' : 'bar' },
-        h('span', { class: 'bar-name' }, name),
-        h('span', { class: 'bar-track', attributes: { 'aria-hidden': 'true' } }, bar),
-        h('span', { class: 'bar-value' }, probabilities ? formatPercent(score) : formatNumber(score)),
-      );
-    }),
-  );
 }

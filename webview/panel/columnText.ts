@@ -1,6 +1,7 @@
 import type { ColumnData } from '../../src/compute/protocol';
 import { formatNumber } from '../../src/core/charts/numberFormat';
 import { particleName, type ParticleLayer } from '../../src/core/charts/particleLayers';
+import type { Provenance } from '../../src/core/particles/particleTable';
 import { strings } from '../shared/strings';
 
 /** A value as text: a number with its unit, the particle it names, or that it is missing. */
@@ -12,6 +13,10 @@ export function valueText(column: ColumnData, row: number, layers: readonly Part
 
 /** Where a column's numbers come from, in one line. */
 export function provenanceText({ provenance }: ColumnData): string {
+  return sourceText(provenance);
+}
+
+export function sourceText(provenance: Provenance): string {
   if (provenance.source === 'weights') return strings.provenanceWeights;
   const { error } = provenance;
   const certainty = provenance.exact

@@ -7,6 +7,7 @@ import { extent } from '../shared/picture';
 import { strings } from '../shared/strings';
 import { VegaHost } from '../shared/vegaHost';
 import { activationMaps } from './activationMaps';
+import { closeUps } from './closeUps';
 import { ColumnSelect } from './columnSelect';
 import { reportTo, type PanelContext, type View } from './panelContext';
 import { weightImages } from './weightImages';
@@ -32,7 +33,7 @@ export function layerView(context: PanelContext): View {
       return;
     }
     const linked = snapshot?.linkedLayers.includes(layer.name) ?? false;
-    if (layer.particles) parts = [weightImages(context, layer), layerCharts(context, layer), activationMaps(context, layer)];
+    if (layer.particles) parts = [weightImages(context, layer), layerCharts(context, layer), activationMaps(context, layer), closeUps(context, layer)];
     fill(element, layerHead(context, layer, linked), ...parts.map((part) => part.element));
   });
   return {

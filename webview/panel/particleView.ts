@@ -4,8 +4,11 @@ import { layerIndexAt, particleName } from '../../src/core/charts/particleLayers
 import { fill, h } from '../shared/dom';
 import { strings } from '../shared/strings';
 import { activationMaps } from './activationMaps';
+import { closeUps } from './closeUps';
 import { columnGroups, provenanceText, valueText } from './columnText';
+import { muting } from './muting';
 import { reportTo, type PanelContext, type View } from './panelContext';
+import { particleWords } from './particleWords';
 import type { PanelState } from './state';
 import { weightImages } from './weightImages';
 
@@ -16,11 +19,16 @@ export function particleView(context: PanelContext): View {
   const head = h('div', { class: 'detail-head' });
   const pictures = h('div');
   const table = h('div');
-  fill(element, head, pictures, table);
+  const words = h('div');
+  const more = h('div');
+  fill(element, head, words, pictures, table, more);
   let parts: View[] = [];
+  let lower: View | undefined;
   const clear = () => {
     parts.forEach((part) => part.dispose());
     parts = [];
+    lower?.dispose();
+    lower = undefined;
   };
   let shown = '';
   const stops = [
@@ -33,16 +41,23 @@ export function particleView(context: PanelContext): View {
       const layer = layers[layerIndexAt(layers, particle)];
       const summary = snapshot?.summary.layers.find(({ name }) => name === layer?.name);
       if (selection.length > 1) {
+        parts = [muting(context)];
         fill(head, h('h2', {}, strings.several(selection.length)));
       } else if (!layer || !summary) {
         fill(head, h('p', { class: 'empty' }, strings.chooseParticle));
       } else {
         const index = particle - layer.firstRow;
-        parts = [weightImages(context, summary, index), activationMaps(context, summary, index)];
+        parts = [weightImages(context, summary, index), activationMaps(context, summary, index), muting(context)];
+        lower = closeUps(context, summary, index);
         const back = h('button', { type: 'button', class: 'link', on: { click: () => store.set({ detail: 'layer', layer: layer.name }) } }, strings.showLayer(layer.name));
         fill(head, h('div', { class: 'block-head' }, h('h2', {}, particleName(layers, particle)), back));
       }
       fill(pictures, ...parts.map((part) => part.element));
+      fill(more, lower?.element);
+    }),
+    store.watch(['particle', 'columns', 'selection', 'layers'], ({ particle, columns, selection, layers }) => {
+      const sentences = selection.length > 1 ? [] : particleWords(particle, columns, layers);
+      fill(words, sentences.length > 0 ? h('section', { class: 'words', attributes: { 'aria-label': strings.inWords } }, h('p', {}, sentences.join(' '))) : null);
     }),
     store.watch(['particle', 'columns', 'selection', 'layers'], (state) => {
       const rows = state.selection.length > 1 ? state.selection : state.particle >= 0 ? [state.particle] : [];

@@ -16,6 +16,10 @@ export interface ViewSettings {
   readonly scatterY: string;
   readonly channel: number;
   readonly sample: number;
+  /** Names of the details that are unfolded. */
+  readonly openDetails: readonly string[];
+  /** Ids of the particles that are switched off to see what the model says without them. */
+  readonly muted: readonly string[];
   /** Largest accepted drop, 0.01 is one point. */
   readonly maxDrop: number;
   /** The last focus that was followed (its turn). */
@@ -50,6 +54,8 @@ export const initialState: Omit<PanelState, 'theme'> = {
   scatterY: '',
   channel: -1,
   sample: 0,
+  openDetails: [],
+  muted: [],
   maxDrop: 0.01,
   followed: 0,
   snapshot: undefined,
@@ -65,16 +71,21 @@ export const initialState: Omit<PanelState, 'theme'> = {
 
 /** The settings that are stored, out of a state. */
 export function settingsOf(state: ViewSettings): ViewSettings {
-  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop, followed } = state;
-  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, maxDrop, followed };
+  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, openDetails, muted, maxDrop, followed } = state;
+  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, openDetails, muted, maxDrop, followed };
 }
 
 /** Stored settings, as far as they are what they should be: they may come from an older version. */
 export function restoredSettings(stored: unknown): Partial<ViewSettings> {
   if (typeof stored !== 'object' || stored === null) return {};
   const known = settingsOf(initialState) as unknown as Record<string, unknown>;
-  const entries = Object.entries(stored).filter(([key, value]) => key in known && typeof value === typeof known[key]);
+  const entries = Object.entries(stored).filter(([key, value]) => key in known && typeof value === typeof known[key] && isList(value) === isList(known[key]));
   return Object.fromEntries(entries);
+}
+
+/** Lists are of texts only. */
+function isList(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
 /** A snapshot as a change of state; settings that no longer fit the model fall back. */

@@ -1,6 +1,9 @@
+import { bars } from './bars';
 import { columnByLayer } from './columnByLayer';
 import { costByLayer } from './costByLayer';
 import { distribution } from './distribution';
+import { lines } from './lines';
+import { points } from './points';
 import { scatter } from './scatter';
 
 /** Every chart there is; a new one is one file and one line here. */
@@ -9,4 +12,7 @@ export const charts = {
   scatter,
   costByLayer,
   columnByLayer,
+  bars,
+  lines,
+  points,
 } as const;

@@ -9,6 +9,8 @@ export interface FakeData {
   snapshot: PanelSnapshot | undefined;
   weights: Record<string, ArrayData>;
   activations: Record<string, ActivationData>;
+  /** Answers of other compute methods, by method and then by `layer`, `layer name`, or whatever answerKey makes of a request. */
+  answers?: Record<string, Record<string, unknown>>;
   state?: unknown;
   /** Methods that fail with this sentence from the start. */
   failing?: Record<string, string>;
@@ -71,8 +73,16 @@ function result(message: PanelRequest): unknown {
     return results[message.method] ?? null;
   }
   const params = message.params as { layer: string; from: number; to: number };
+  const answers = window.fakeData.answers?.[message.method];
+  if (answers) return answers[answerKey(message.params as Record<string, unknown>)] ?? answers[''];
+  if (message.method === 'details') return [];
   if (message.method === 'activations') return activations[params.layer];
   const { shape, values } = weights[params.layer] ?? { shape: [1, 1], values: new Float32Array(1) };
   const one = values.length / shape[0]!;
   return { shape: [params.to - params.from, ...shape.slice(1)], values: values.slice(params.from * one, params.to * one) };
+}
+
+/** `conv2 topSamples`, `16,17`: what tells requests of one method apart. */
+function answerKey({ layer, name, rows }: Record<string, unknown>): string {
+  return [layer, name, rows].filter((part) => part !== undefined).map(String).join(' ');
 }

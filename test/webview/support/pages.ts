@@ -28,7 +28,7 @@ export class Pages {
     const server = createServer((request, response) => {
       const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
       const theme = (searchParams.get('theme') ?? 'dark') as ThemeName;
-      const page = pathname === '/panel' ? html(theme, 'panel') : pathname === '/notebook' ? html(theme, 'notebook') : undefined;
+      const page = pathname === '/panel' ? html(theme, 'panel', searchParams.get('language') ?? 'en') : pathname === '/notebook' ? html(theme, 'notebook') : undefined;
       const body = page ?? (pathname === '/theme.css' ? themeCss(theme) : files.get(pathname));
       const type = pathname.endsWith('.css') ? 'text/css' : pathname.endsWith('.js') ? 'text/javascript' : 'text/html; charset=utf-8';
       response.writeHead(body === undefined ? 404 : 200, { 'content-type': type });
@@ -42,22 +42,23 @@ export class Pages {
     return new Pages(server, await harness.launchBrowser(), harness.openPage);
   }
 
-  async panel(data: FakeData, options: { theme?: ThemeName; width?: number; height?: number } = {}): Promise<OpenedPage> {
-    const { theme = 'dark', width = 1280, height = 1000 } = options;
+  async panel(data: FakeData, options: { theme?: ThemeName; width?: number; height?: number; language?: string } = {}): Promise<OpenedPage> {
+    const { theme = 'dark', width = 1280, height = 1000, language = 'en' } = options;
     const { page, problems } = await this.openPage(this.browser, { viewport: { width, height } });
     await page.addInitScript(runnerHelper);
     // Typed arrays do not survive an init script's JSON; numbers do.
     await page.addInitScript(
       ({ text }) => {
         window.unpacked = (packed) =>
-          JSON.parse(packed, (_key, value: { float32?: (number | null)[] } | null) =>
-            value && typeof value === 'object' && value.float32 ? Float32Array.from(value.float32, (number) => number ?? NaN) : value,
-          ) as unknown;
+          JSON.parse(packed, (_key, value: { float32?: (number | null)[]; int32?: number[] } | null) => {
+            if (value && typeof value === 'object' && value.float32) return Float32Array.from(value.float32, (number) => number ?? NaN);
+            return value && typeof value === 'object' && value.int32 ? Int32Array.from(value.int32) : value;
+          }) as unknown;
         window.fakeData = window.unpacked(text) as Window['fakeData'];
       },
       { text: packed(data) },
     );
-    await page.goto(`${this.address}/panel?theme=${theme}`);
+    await page.goto(`${this.address}/panel?theme=${theme}&language=${language}`);
     return { page, problems };
   }
 
@@ -100,19 +101,22 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: path.join(screenshots, `${name}.png`), fullPage: true });
 }
 
-/** Float32Arrays as {float32: [...]}, which the page turns back; NaN travels as null. */
+/** Float32Arrays as {float32: [...]} and Int32Arrays as {int32: [...]}, which the page turns back; NaN travels as null. */
 export function packed(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => (item instanceof Float32Array ? { float32: Array.from(item) } : item));
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (item instanceof Float32Array) return { float32: Array.from(item) };
+    return item instanceof Int32Array ? { int32: Array.from(item) } : item;
+  });
 }
 
-function html(theme: ThemeName, kind: 'panel' | 'notebook'): string {
+function html(theme: ThemeName, kind: 'panel' | 'notebook', language = 'en'): string {
   const nonce = 'bm9uY2Utb2YtdGVzdHM';
   const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'self'; img-src 'self' data:; font-src 'self'`;
   const scripts =
     kind === 'panel'
       ? `<main id="root"></main><script nonce="${nonce}" src="/fakeHost.js"></script><script nonce="${nonce}" src="/panel.js"></script>`
       : `<div id="output"></div><script nonce="${nonce}" type="module" src="/notebookPage.js"></script>`;
-  return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>${kind}</title>
+  return `<!DOCTYPE html><html lang="${language}"><head><meta charset="utf-8"><title>${kind}</title>
 <meta http-equiv="Content-Security-Policy" content="${policy}"><link rel="icon" href="data:,">
 <link rel="stylesheet" href="/theme.css?theme=${theme}">${kind === 'panel' ? '<link rel="stylesheet" href="/panel.css">' : ''}</head>
 <body class="${themes[theme].bodyClass}">${scripts}</body></html>`;
