@@ -99,7 +99,7 @@ export function paretoRounds(rounds: readonly Round[]): readonly number[] {
     const [macs, drop] = [one.evaluation.macs - two.evaluation.macs, dropOf(one, original) - dropOf(two, original)];
     return macs <= 0 && drop <= 0 && (macs < 0 || drop < 0);
   };
-  return rounds.filter((round) => !rounds.some((other) => beats(other, round))).map(({ round }) => round);
+  return rounds.filter((round) => dropOf(round, original) < Infinity && !rounds.some((other) => beats(other, round))).map(({ round }) => round);
 }
 
 /** How far above the target: 1 and below is there. */

@@ -73,9 +73,17 @@ export function parseRound(text: string, file: string): Round {
   if (!isCount(root['fileBytes'])) fail('fileBytes', 'this should be a number from 0 up');
   const data = record(root['data']);
   if (typeof data?.['recipe'] !== 'string' || !Number.isSafeInteger(data['seed'])) fail('data', 'it should name the recipe and the seed');
-  if (root['untrained'] !== undefined && typeof root['untrained'] !== 'number') fail('untrained', 'this should be a number');
+  if (root['untrained'] !== undefined && root['untrained'] !== null && typeof root['untrained'] !== 'number') fail('untrained', 'this should be a number');
   checkOptional(root, fail);
-  return value as Round;
+  return withNaN(value as Round);
+}
+
+/** JSON has null for what is not a number. */
+function withNaN(round: Round): Round {
+  const number = (value: number | null): number => value ?? NaN;
+  const { evaluation } = round;
+  const metrics = Object.fromEntries(Object.entries(evaluation.metrics).map(([name, value]) => [name, number(value)]));
+  return { ...round, evaluation: { ...evaluation, loss: number(evaluation.loss), metrics }, ...(round.untrained !== undefined && { untrained: number(round.untrained) }) };
 }
 
 const mostRounds = 9999;
@@ -87,7 +95,7 @@ function checkEvaluation(value: unknown, fail: Fail): void {
   const metrics = record(evaluation['metrics']) ?? fail('evaluation.metrics', 'this is missing');
   const decisive = record(evaluation['decisive']);
   if (typeof decisive?.['name'] !== 'string' || typeof decisive['higherIsBetter'] !== 'boolean') fail('evaluation.decisive', 'it should name a metric');
-  for (const [name, number] of Object.entries(metrics)) if (typeof number !== 'number') fail(`evaluation.metrics.${name}`, 'this should be a number');
+  for (const [name, number] of Object.entries(metrics)) if (typeof number !== 'number' && number !== null) fail(`evaluation.metrics.${name}`, 'this should be a number');
   if (!Object.hasOwn(metrics, decisive!['name'] as string)) fail('evaluation.metrics', 'the deciding metric is missing');
   if (typeof evaluation['loss'] !== 'number' && evaluation['loss'] !== null) fail('evaluation.loss', 'this should be a number');
   for (const name of ['samples', 'parameters', 'macs', 'bytes']) if (!isCount(evaluation[name])) fail(`evaluation.${name}`, 'this should be a number from 0 up');
