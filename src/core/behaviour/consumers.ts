@@ -3,6 +3,7 @@ import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef, type LinearRule } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
+import { standInsOf } from '../graph/standIns';
 import type { Act, ParticleGroup } from '../particles/particle';
 
 /** A linear operator that reads a group's particles, and which of its input's indices each of them is. */
@@ -69,7 +70,7 @@ class Walk {
       }
       const output = node.outputs[0]!;
       const moved = rearranging.has(node.op) && (node.op === 'Concat' ? reads === 1 : node.inputs[0] === at.value);
-      const relations = moved ? family?.flow?.(node, context) ?? [] : [];
+      const relations = moved ? family?.flow?.(node, standInsOf(this.graph)) ?? [] : [];
       const onward = relations.find((relation) => !isBarrier(relation) && relation.a.value === at.value && relation.a.axis === at.axis
         && relation.b.value === output);
       const size = context.facts(at.value).shape?.[at.axis];

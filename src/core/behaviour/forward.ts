@@ -1,9 +1,9 @@
 import { batchModel, batchSize, bytesPerSample, openRunner } from '../evaluate/batching';
-import { contextOf } from '../graph/inferShapes';
 import { throwIfCancelled } from '../graph/errors';
 import { indexOf, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
+import { standInsOf } from '../graph/standIns';
 import { elementCount, type NdArray } from '../graph/tensor';
 import { plainAct, type ParticleGroup } from '../particles/particle';
 import type { BehaviourContext } from './behaviour';
@@ -42,7 +42,7 @@ export function chosenGroups({ table, layers }: Pick<BehaviourContext, 'table' |
  */
 export function responseOf(graph: ModelGraph, group: ParticleGroup): AxisRef {
   const { producer } = indexOf(graph);
-  const context = contextOf(graph);
+  const context = standInsOf(graph);
   const [first] = group.acts;
   let at = first ? plainAct(first) : group.producer;
   for (;;) {

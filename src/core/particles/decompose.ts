@@ -2,6 +2,7 @@ import { contextOf } from '../graph/inferShapes';
 import { indexOf, type GraphIndex, type GraphNode, type ModelGraph } from '../graph/modelGraph';
 import { isBarrier, type AxisRef, type ParticleRule, type Relation, type ShapeContext, type WeightSlice } from '../graph/ops/operator';
 import { familyOf } from '../graph/ops/registry';
+import { standInsOf } from '../graph/standIns';
 import { plainAct, type Act, type ParticleGroup, type Placement } from './particle';
 import { ParticleTable } from './particleTable';
 import { recogniseAttention, type RecognisedAttention } from './recogniseAttention';
@@ -216,7 +217,8 @@ class Walk {
   private flowOf(node: GraphNode): readonly Relation[] | undefined {
     let relations = this.flows.get(node);
     if (!relations) {
-      relations = this.judged(() => familyOf(node)?.flow?.(node, this.context));
+      // Only with numbers for open sizes is it clear what a reshape does with batch and time.
+      relations = this.judged(() => familyOf(node)?.flow?.(node, standInsOf(this.graph)));
       if (relations) this.flows.set(node, relations);
     }
     return relations;

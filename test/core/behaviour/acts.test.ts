@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { int } from '../../../src/core/graph/attributes';
 import { particleIndices } from '../../../src/core/behaviour/consumers';
+import { addBehaviour } from '../../../src/core/behaviour/registry';
 import { maskArray, withMasks, type Silence } from '../../../src/core/behaviour/silences';
 import { openMasked } from '../../../src/core/behaviour/masked';
 import { evaluate } from '../../../src/core/evaluate/evaluate';
@@ -52,6 +53,23 @@ describe('where particles act', function () {
       const after = await evaluate(small, context.engine, data, { memoryBytes: 2 ** 28 });
       assert.ok(rows.length > 2 && Math.abs(loss - after.loss) <= 1e-5, `${rows.length} particles: ${loss} masked, ${after.loss} operated`);
       assert.deepEqual(metrics, after.metrics);
+    });
+  }
+
+  for (const model of ['model.onnx', 'model.keras']) {
+    it(`clips/${model}: a kernel that is silent in every frame loses what the model without it does, though frames and samples share an axis`, async () => {
+      const home = path.join(root, 'media/samples/clips');
+      const context = await openSample(path.join(home, model), path.join(home, 'clips.particlize.json'), { samples: 24 });
+      const { graph, table, data, engine } = context;
+      await addBehaviour(context, new Set(['ablationLossChange']));
+      const before = await evaluate(graph, engine, data, { memoryBytes: 2 ** 28 });
+      for (const group of table.groups.filter(({ kind }) => kind === 'kernel')) {
+        const row = group.firstRow + 1;
+        const small = await removeAxes(graph, removalOf(graph, table, new Set([row])).removed);
+        const { loss } = await evaluate(small, engine, data, { memoryBytes: 2 ** 28 });
+        const change = table.column('ablationLossChange')!.values[row]!;
+        assert.ok(loss !== before.loss && Math.abs(loss - before.loss - change) <= 1e-4 * Math.max(1, Math.abs(change)), `${table.id(row)}: ${change} silent, ${loss - before.loss} gone`);
+      }
     });
   }
 

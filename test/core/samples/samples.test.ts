@@ -41,7 +41,6 @@ const samples: Readonly<Record<string, Sample>> = {
   vgg: { models: { 'model.onnx': ['vgg', 'vgg_torch.py'] }, maxDrop: 0.05, columns: ['activationMean', 'ablationLossChange'] },
   clips: {
     models: { 'model.onnx': ['clips', 'clips_torch.py'], 'model.keras': ['clips', 'clips_keras.py'] }, maxDrop: 0.05,
-    columns: ['activationMean', 'sparsity'], unmeasured: 'ablation does not yet know samples that lie in several rows of an axis',
   },
   charRnn: {
     models: { 'lstm.onnx': ['charRnn', 'charLstm_torch.py'], 'gru.onnx': ['charRnn', 'charGru_torch.py'], 'lstm.keras': ['charRnn', 'charLstm_keras.py'] },
