@@ -7,7 +7,10 @@ import { channelsLast, paddingOf } from './convolution';
 
 export const pooling: LoweringFamily = {
   lowerings: {
-    MaxPool: (context) => pool(context, maximum),
+    MaxPool(context) {
+      const largest = pool(context, maximum);
+      return context.node.outputs[1] ? [largest, placesOfMaxima(context)] : largest;
+    },
     AveragePool: (context) => pool(context, mean),
     LpPool: (context) => pool(context, norm),
     GlobalMaxPool: (context) => global(context, (x, axes) => context.tf.max(x, axes, true)),
@@ -17,9 +20,6 @@ export const pooling: LoweringFamily = {
       const p = intOf(context.node, 'p', 2);
       return root(context, tf.sum(power(context, x, p), axes, true), p);
     }),
-  },
-  refuses(node) {
-    return node.op === 'MaxPool' && node.outputs[1] ? 'the positions of its maxima are missing' : undefined;
   },
 };
 
@@ -67,6 +67,53 @@ function pool(context: LoweringContext, apply: (context: LoweringContext, pooled
 function maximum(context: LoweringContext, pooled: Pooled): Tf.Tensor {
   // Below every number, so that padding never wins.
   return slide(context, padded(context, pooled.tensor, pooled, -Infinity), pooled, 'max');
+}
+
+/** Where each window has its first maximum, as its number in the whole input: no kernel tells. */
+function placesOfMaxima(context: LoweringContext): Value {
+  const { node } = context;
+  const x = context.input(0);
+  const [samples = 0, channels = 0, ...spatial] = shapeOf(x);
+  const kernel = intsOf(node, 'kernel_shape') ?? [];
+  const windows = windowsOf(node, spatial.length);
+  const { strides, dilations } = windows;
+  const padding = paddingOf(windows, spatial, kernel);
+  const sizes = slidOver(spatial, kernel, windows);
+  const values = context.plain(x).dataSync();
+  const pixels = spatial.reduce((product, size) => product * size, 1);
+  // Within one picture: where elements lie, and how they are counted (storage_order 1: by columns).
+  const steps = spatial.map((_, axis) => spatial.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const counted = intOf(node, 'storage_order', 0) === 0 ? steps : spatial.map((_, axis) => spatial.slice(0, axis).reduce((product, size) => product * size, 1));
+  const outputs = sizes.reduce((product, size) => product * size, 1);
+  const seen = Array.from({ length: outputs }, (_, at) => within(at));
+  const places = new Int32Array(samples * channels * outputs);
+  for (let picture = 0; picture < samples * channels; picture++) {
+    const from = picture * pixels;
+    for (let at = 0; at < outputs; at++) {
+      const { lie, count } = seen[at]!;
+      let best = 0;
+      for (let tap = 1; tap < lie.length; tap++) if (values[from + lie[tap]!]! > values[from + lie[best]!]!) best = tap;
+      places[picture * outputs + at] = from + (count[best] ?? 0);
+    }
+  }
+  return context.value(context.tf.tensor(places, [samples, channels, ...sizes], 'int32'), 'int64');
+
+  /** The elements under one window. */
+  function within(at: number): { readonly lie: Int32Array; readonly count: Int32Array } {
+    let found: [number, number][] = [[0, 0]];
+    let rest = at;
+    const places = sizes.map(() => 0);
+    for (let axis = sizes.length - 1; axis >= 0; axis--) {
+      places[axis] = rest % sizes[axis]!;
+      rest = Math.floor(rest / sizes[axis]!);
+    }
+    places.forEach((place, axis) => {
+      const start = place * strides[axis]! - padding[axis]![0];
+      const own = inOrder(kernel[axis]!).map((tap) => start + tap * dilations[axis]!).filter((position) => position >= 0 && position < spatial[axis]!);
+      found = found.flatMap(([lie, count]) => own.map((position): [number, number] => [lie + position * steps[axis]!, count + position * counted[axis]!]));
+    });
+    return { lie: Int32Array.from(found, ([lie]) => lie), count: Int32Array.from(found, ([, count]) => count) };
+  }
 }
 
 /** The mean over a window of zeros is put right by the mean of ones: the share of the window that counts. */

@@ -16,6 +16,7 @@ import { recurrent } from './recurrent';
 import { reductions } from './reductions';
 import { resample } from './resample';
 import { reshape } from './reshape';
+import { scatter } from './scatter';
 import { shapeArithmetic } from './shapeArithmetic';
 import { softmax } from './softmax';
 
@@ -37,6 +38,7 @@ const families: readonly LoweringFamily[] = [
   reductions,
   resample,
   reshape,
+  scatter,
   shapeArithmetic,
   softmax,
 ];

@@ -12,7 +12,7 @@ import { Maths } from './maths';
  * written out step by step. undefined for what a layer has besides: peepholes, lengths, other functions.
  */
 export function backThroughTime(node: GraphNode, context: GradientContext, steps: number): readonly (string | undefined)[] | undefined {
-  const { x, w, r, b, lengths, peepholes, batchFirst, gates } = partsOf(node);
+  const { x, w, r, b, lengths, peepholes, batchFirst } = partsOf(node);
   const hidden = context.facts(r).shape?.[2];
   const features = context.facts(w).shape?.[2];
   if (lengths || peepholes || hasAttribute(node, 'clip') || intOf(node, 'input_forget', 0) === 1) return undefined;
