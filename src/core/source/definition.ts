@@ -32,8 +32,14 @@ export interface LayerDefinition {
 
 /** One of the layers that a definition makes. */
 export interface LayerInstance {
-  /** The path or name that the model knows it by, as far as the code says: 'layer1.0.conv1'. */
+  /** Which of the models that the file can make it is a layer of: 'resnet18'. */
+  readonly model: string;
+  /** The path or name that the model knows it by, as far as the code says: 'layer1.0.conv1'; '*' is any number. */
   readonly path?: string;
+  /** Its place among the layers of that model. */
+  readonly place: number;
+  /** The framework makes the name up by counting: 'conv2d_3'. */
+  readonly counted?: boolean;
   /** Its own sizes, by the parameter's name; what the code does not say is missing. */
   readonly sizes: Readonly<Record<string, number>>;
 }
@@ -60,6 +66,8 @@ export interface Link {
   readonly definition: LayerDefinition;
   /** Name of the graph's layer. */
   readonly layer: string;
+  /** Which of the definition's instances it is, where the code could be followed. */
+  readonly instance?: LayerInstance;
   /** 0..1. */
   readonly confidence: number;
   readonly reason: string;

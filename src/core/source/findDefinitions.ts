@@ -1,13 +1,14 @@
-import type { LayerDefinition, SizeArgument, Span } from './definition';
+import type { LayerDefinition, LayerInstance, SizeArgument, Span } from './definition';
 import { evaluate } from './evaluateExpression';
 import { ownerOf, type FoundLayer, type FoundSize } from './frameworkReader';
 import { frameworks } from './frameworks';
 import { lowerJavaScript } from './lowerJavaScript';
 import { lowerPython } from './lowerPython';
-import type { NumberNode } from './program';
+import type { CallNode, NumberNode } from './program';
 import { Scopes } from './scopes';
 import type { Language, Parse, SyntaxNode } from './syntaxTree';
 import { findUses, type Use } from './uses';
+import { followModels, type FollowedModel } from './follow/models';
 
 /**
  * Layer definitions of Keras, PyTorch and TensorFlow.js in a source file, in the order of the text. Nothing is run;
@@ -22,6 +23,8 @@ export interface AnalysedSource {
   readonly scopes: Scopes;
   readonly layers: readonly AnalysedLayer[];
   readonly uses: ReadonlyMap<NumberNode, readonly Use[]>;
+  /** The models that the code makes, as far as it can be followed. */
+  readonly models: readonly FollowedModel[];
   /** Places that the parser could not read. */
   readonly errors: number;
 }
@@ -40,10 +43,24 @@ export function analyseSource(text: string, language: Language, parse: Parse): A
     .flatMap((framework) => framework.find(scopes))
     .sort((a, b) => a.call.start - b.call.start);
   const uses = findUses(scopes);
-  return { scopes, uses, errors: countErrors(tree.root), layers: found.map((layer) => ({ found: layer, definition: definitionOf(layer, scopes, uses) })) };
+  const models = followModels(program);
+  const instances = new Map<CallNode, LayerInstance[]>();
+  for (const model of models) {
+    for (const { call, instance } of model.layers) {
+      const list = instances.get(call);
+      if (!list) instances.set(call, [instance]);
+      else list.push(instance);
+    }
+  }
+  return {
+    scopes, uses, models, errors: countErrors(tree.root),
+    layers: found.map((layer) => ({ found: layer, definition: definitionOf(layer, scopes, uses, instances.get(layer.call)) })),
+  };
 }
 
-function definitionOf(layer: FoundLayer, scopes: Scopes, uses: AnalysedSource['uses']): LayerDefinition {
+function definitionOf(
+  layer: FoundLayer, scopes: Scopes, uses: AnalysedSource['uses'], instances: readonly LayerInstance[] | undefined,
+): LayerDefinition {
   const owner = ownerOf(layer.call.scope);
   return {
     framework: layer.framework,
@@ -54,6 +71,7 @@ function definitionOf(layer: FoundLayer, scopes: Scopes, uses: AnalysedSource['u
     span: { start: layer.call.start, end: layer.call.end },
     anchor: layer.anchor,
     sizes: layer.sizes.map((size) => sizeOf(size, scopes, uses)),
+    ...(instances ? { instances } : {}),
   };
 }
 

@@ -9,6 +9,9 @@ export interface FrameworkReader {
   readonly languages: readonly Language[];
   /** Layers in the order of the text; sizes in the order of the framework's parameters. */
   find(scopes: Scopes): FoundLayer[];
+  /** The type of a layer or container by its full name: 'Conv2d' of 'torch.nn.Conv2d'; undefined for anything else. */
+  layerOf(qualified: string): string | undefined;
+  parametersOf(type: string): readonly SizeParameter[];
 }
 
 /** A layer definition with its expressions, before they are worth anything. */

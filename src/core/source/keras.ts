@@ -20,10 +20,16 @@ export const keras: FrameworkReader = {
         type,
         call,
         anchor: { start: call.callee.start, end: call.callee.end },
-        sizes: sizesOf(call, Object.hasOwn(parameters, type) ? parameters[type]! : [], scopes),
+        sizes: sizesOf(call, parametersOf(type), scopes),
       }];
     }),
+  layerOf: (qualified) => typeOf(qualified.split('.')),
+  parametersOf,
 };
+
+function parametersOf(type: string): readonly SizeParameter[] {
+  return Object.hasOwn(parameters, type) ? parameters[type]! : [];
+}
 
 const convolution: readonly SizeParameter[] = [['width', 'filters', 0], ['groups', 'groups']];
 const separable: readonly SizeParameter[] = [['width', 'filters', 0]];
@@ -49,7 +55,12 @@ function layerType(qualified: string | undefined, scopes: Scopes): string | unde
   const type = segments.at(-1) ?? '';
   if (!isClassName(type) || notLayers.has(type)) return undefined;
   if (segments.length === 1) return scopes.program.starImports.some((module) => isLayersModule(module.split('.'))) ? type : undefined;
-  return isLayersModule(segments.slice(0, -1)) ? type : undefined;
+  return typeOf(segments);
+}
+
+function typeOf(segments: readonly string[]): string | undefined {
+  const type = segments.at(-1) ?? '';
+  return isClassName(type) && !notLayers.has(type) && isLayersModule(segments.slice(0, -1)) ? type : undefined;
 }
 
 function isLayersModule(segments: readonly string[]): boolean {

@@ -1,5 +1,8 @@
-import type { LayerDefinition, Link } from './definition';
+import type { LayerDefinition, Link, LinkCorrection } from './definition';
+import { findByKey } from './definitionKey';
+import { compatible, segmentsOf, sizeConflict } from './layerMatch';
 import { familyOf, sameFamily } from './layerFamily';
+import { linkInstances } from './linkInstances';
 
 /** A layer of the model, as far as linking looks at it. */
 export interface LinkableLayer {
@@ -13,11 +16,32 @@ export interface LinkableLayer {
 }
 
 /**
- * Which layer of the model each definition makes: by name first (exactly, then without regard to case and
- * separators, then as the end of a path), then by order, type and size. A definition in a class that is used several
- * times has several links; a layer has at most one. Links that code and model contradict keep a low confidence.
+ * Which layer of the model each definition makes: first as the user said, then by the paths that following the code
+ * gives, then by name (exactly, then without regard to case and separators, then as the end of a path), then by order, type
+ * and size. A definition in a class that is used several times has several links; a layer has at most one. Links that
+ * code and model contradict keep a low confidence.
+ *
+ * @param corrections what the user said; of a definition that is no longer in the file it says nothing
  */
-export function linkDefinitions(definitions: readonly LayerDefinition[], layers: readonly LinkableLayer[]): Link[] {
+export function linkDefinitions(
+  definitions: readonly LayerDefinition[], layers: readonly LinkableLayer[], corrections: readonly LinkCorrection[] = [],
+): Link[] {
+  const corrected = new Map(corrections.flatMap((one): [string, Link | undefined][] => {
+    const definition = one.definition && findByKey(definitions, one.definition);
+    if (one.definition && !definition) return [];
+    return [[one.layer, definition && { definition, layer: one.layer, confidence: 1, reason: 'as you said' }]];
+  }));
+  const said = [...corrected.values()].filter((link) => link !== undefined && layers.some((layer) => layer.name === link.layer)) as Link[];
+  return [...said, ...findLinks(definitions, layers.filter((layer) => !corrected.has(layer.name)))]
+    .sort((a, b) => a.definition.span.start - b.definition.span.start || a.layer.localeCompare(b.layer));
+}
+
+function findLinks(allDefinitions: readonly LayerDefinition[], allLayers: readonly LinkableLayer[]): Link[] {
+  const followed = linkInstances(allDefinitions, allLayers);
+  const done = new Set(followed.map((link) => link.layer));
+  const layers = allLayers.filter((layer) => !done.has(layer.name));
+  const used = new Set(followed.map((link) => link.definition));
+  const definitions = allDefinitions.filter((definition) => !used.has(definition));
   const known = new Map<string, string[]>();
   const candidates = definitions.flatMap((definition) => layers.flatMap((layer) => byName(definition, layer, known)));
   const weightOfOwner = new Map<string | undefined, number>();
@@ -46,11 +70,11 @@ export function linkDefinitions(definitions: readonly LayerDefinition[], layers:
   links.push(...byOrder(
     definitions.filter((definition) => !linkedDefinitions.has(definition)),
     layers.filter((layer) => !linkedLayers.has(layer.name)),
-    links,
-    definitions,
-    layers,
+    [...followed, ...links],
+    allDefinitions,
+    allLayers,
   ));
-  return shareConfidence(links).sort((a, b) => a.definition.span.start - b.definition.span.start || a.layer.localeCompare(b.layer));
+  return [...followed, ...shareConfidence(links)];
 }
 
 type Level = 'exact' | 'format' | 'suffix';
@@ -77,34 +101,6 @@ function nameLevel(written: string, inModel: string, known: Map<string, string[]
   // '0' or 'x' at the end of a path says nothing.
   if (short.join('').length < 2 || short.every(isNumber)) return undefined;
   return short.every((segment, index) => segment === long[long.length - short.length + index]) ? 'suffix' : undefined;
-}
-
-/**
- * A name's path without what exporters add: a leading '/', an operator at the end ('/conv1/Conv'), a path repeated
- * inside itself ('/features/features.0/Conv'), TensorFlow's ':0'.
- */
-function segmentsOf(name: string, known: Map<string, string[]>): string[] {
-  let segments = known.get(name);
-  if (!segments) known.set(name, (segments = splitName(name)));
-  return segments;
-}
-
-function splitName(name: string): string[] {
-  const folders = name.split('/').filter((one) => one !== '');
-  const last = folders.at(-1);
-  if (folders.length > 1 && last !== undefined && familyOf(last.split('_')[0] ?? last) !== undefined && isOperator(last)) folders.pop();
-  const path = folders.reduce((before, folder) => (folder.startsWith(`${before}.`) ? folder : before ? `${before}.${folder}` : folder), '');
-  return path.split('.').map((one) => normalise(one)).filter((one) => one !== '');
-}
-
-function isOperator(word: string): boolean {
-  const first = word[0] ?? '';
-  return first !== first.toLowerCase();
-}
-
-function normalise(segment: string): string {
-  const [withoutOutput = ''] = segment.split(':');
-  return [...withoutOutput.toLowerCase()].filter((one) => one !== '_' && one !== '-' && one !== ' ').join('');
 }
 
 function isNumber(segment: string): boolean {
@@ -177,25 +173,6 @@ function align(definitions: readonly LayerDefinition[], layers: readonly Linkabl
     else j++;
   }
   return pairs;
-}
-
-function compatible(definition: LayerDefinition, layer: LinkableLayer, strictly = false): boolean {
-  const [a, b] = [familyOf(definition.type), familyOf(layer.type)];
-  return a && b ? sameFamily(a, b) : !strictly;
-}
-
-/** How code and model contradict each other; undefined when they do not. */
-function sizeConflict(definition: LayerDefinition, layer: LinkableLayer): string | undefined {
-  const width = definition.sizes.find((size) => size.role === 'width')?.value;
-  if (width !== undefined && layer.width !== undefined && width !== layer.width) {
-    return `the code says ${width} and the model has ${layer.width}`;
-  }
-  const input = definition.sizes.find((size) => size.role === 'inputWidth')?.value;
-  const groups = definition.sizes.find((size) => size.role === 'groups')?.value ?? 1;
-  const shapes = layer.tensors?.map((tensor) => tensor.shape) ?? [];
-  // Recurrent layers stack their gates, convolutions divide by their groups: the size is a factor of a dimension.
-  const fits = shapes.flat().some((size) => input !== undefined && (size === input || size * groups === input || size % input === 0));
-  return input !== undefined && shapes.length > 0 && !fits ? `its input has ${input} channels in the code and not in the model` : undefined;
 }
 
 function countFamily<T>(list: readonly T[], definition: LayerDefinition, typeOf: (one: T) => string): number {

@@ -1,5 +1,5 @@
 import { enclosingClass, isComment, itemOf, Lowering, spanOf } from './lowering';
-import type { Argument, Entry, Expression, Program, Scope } from './program';
+import type { Argument, Entry, Expression, Form, Program, Scope, Step } from './program';
 import { child, type SyntaxNode, type SyntaxTree } from './syntaxTree';
 
 /** A Python syntax tree as a {@link Program}. */
@@ -8,9 +8,14 @@ export function lowerPython(tree: SyntaxTree): Program {
 }
 
 class PythonLowering extends Lowering {
+  /** The definition that comes next is decorated with @staticmethod. */
+  private isStatic = false;
+
   protected lowerStatement(node: SyntaxNode): void {
     switch (node.type) {
-      case 'comment': case 'pass_statement': case 'break_statement': case 'continue_statement': return;
+      case 'comment': case 'pass_statement': return;
+      case 'break_statement': return this.step({ kind: 'break', span: spanOf(node) });
+      case 'continue_statement': return this.step({ kind: 'continue', span: spanOf(node) });
       case 'import_statement': return this.lowerImport(node);
       case 'import_from_statement': return this.lowerFromImport(node);
       case 'function_definition': return this.lowerFunction(node);
@@ -25,13 +30,33 @@ class PythonLowering extends Lowering {
       case 'for_statement': return this.inBranch(node, () => {
         const [left, right, body] = [child(node, 'left'), child(node, 'right'), child(node, 'body')];
         if (body) this.loops.push(spanOf(body));
-        if (right) this.addStatement('expression', right, this.expression(right));
+        const iterable = right && this.expression(right);
+        // Looked at once; the loop itself is a step of its own.
+        if (iterable) this.collect(() => this.addStatement('expression', right, iterable));
         if (left) this.bindChanging(left);
-        node.children.filter((one) => one !== left && one !== right).forEach((one) => this.statement(one));
+        const steps = this.collect(() => node.children.filter((one) => one !== left && one !== right).forEach((one) => this.statement(one)));
+        if (left && iterable) this.step({ kind: 'for', span: spanOf(node), target: this.expression(left), iterable, body: steps });
       });
-      case 'if_statement': case 'while_statement': case 'try_statement': case 'match_statement':
-        if (node.type === 'while_statement') this.loops.push(spanOf(node));
+      case 'if_statement': return this.inBranch(node, () => this.lowerIf(node));
+      case 'while_statement':
+        this.loops.push(spanOf(node));
+        this.inBranch(node, () => this.collect(() => this.lowerChildren(node)));
+        return this.step({ kind: 'while', span: spanOf(node) });
+      case 'try_statement': case 'match_statement':
         return this.inBranch(node, () => this.lowerChildren(node));
+      case 'except_clause': case 'case_clause':
+        // What happens only sometimes is no step.
+        this.collect(() => this.lowerChildren(node));
+        return;
+      case 'raise_statement':
+        this.collect(() => this.addStatement('expression', node, this.expression(node)));
+        return this.step({ kind: 'raise', span: spanOf(node) });
+      case 'assert_statement': case 'delete_statement':
+        this.collect(() => this.addStatement('expression', node, this.expression(node)));
+        return;
+      case 'decorated_definition':
+        this.isStatic = node.children.some((one) => one.type === 'decorator' && this.textOf(one).includes('staticmethod'));
+        return this.lowerChildren(node);
       case 'with_item': {
         const value = child(node, 'value');
         const pattern = value?.type === 'as_pattern' ? child(value, 'alias') : undefined;
@@ -40,10 +65,12 @@ class PythonLowering extends Lowering {
         if (opened) this.addStatement('expression', opened, this.expression(opened));
         return;
       }
-      case 'module': case 'block': case 'expression_statement': case 'decorated_definition': case 'elif_clause':
-      case 'else_clause': case 'except_clause': case 'finally_clause': case 'with_statement': case 'with_clause':
-      case 'case_clause': case 'decorator': case 'ERROR':
+      case 'module': case 'block': case 'expression_statement': case 'elif_clause':
+      case 'else_clause': case 'finally_clause': case 'with_statement': case 'with_clause': case 'ERROR':
         return this.lowerChildren(node);
+      case 'decorator':
+        this.collect(() => this.lowerChildren(node));
+        return;
       default:
         this.addStatement('expression', node, this.expression(node));
     }
@@ -70,6 +97,10 @@ class PythonLowering extends Lowering {
       case 'subscript': {
         const [object, index] = [child(node, 'value'), child(node, 'subscript')];
         if (!object || !index) return this.otherWithParts(node);
+        const several = node.children.filter((one) => one.field === 'subscript');
+        if (several.length > 1) {
+          return { kind: 'subscript', object: this.expression(object), index: { kind: 'list', items: several.map((one) => this.expression(one)), ...at }, ...at };
+        }
         return { kind: 'subscript', object: this.expression(object), index: this.expression(index), ...at };
       }
       case 'call': {
@@ -103,6 +134,27 @@ class PythonLowering extends Lowering {
         return lowered;
       }
       case 'lambda': return this.lowerLambda(node);
+      case 'comparison_operator': {
+        const operators = node.children.filter((one) => one.field === 'operators').map((one) => this.textOf(one).split(/\s+/).join(' '));
+        const operands = node.children.filter((one) => one.field !== 'operators' && !isComment(one)).map((one) => this.expression(one));
+        return this.other(node, operands, { kind: 'comparison', operators, operands });
+      }
+      case 'boolean_operator': {
+        const [left, operator, right] = [child(node, 'left'), child(node, 'operator'), child(node, 'right')];
+        if (!left || !operator || !right) return this.otherWithParts(node);
+        const operands = [this.expression(left), this.expression(right)];
+        return this.other(node, operands, { kind: 'logic', operator: this.textOf(operator), operands });
+      }
+      case 'not_operator': {
+        const operands = node.children.filter((one) => !isComment(one)).map((one) => this.expression(one));
+        return this.other(node, operands, { kind: 'logic', operator: 'not', operands });
+      }
+      case 'conditional_expression': {
+        const parts = node.children.filter((one) => !isComment(one)).map((one) => this.expression(one));
+        const [then, test, otherwise] = parts;
+        return this.other(node, parts, then && test && otherwise ? { kind: 'conditional', then, test, otherwise } : undefined);
+      }
+      case 'slice': return this.lowerSlice(node);
       case 'list_comprehension': case 'set_comprehension': case 'dictionary_comprehension': case 'generator_expression':
         return this.lowerComprehension(node);
       default: return this.otherWithParts(node);
@@ -121,7 +173,16 @@ class PythonLowering extends Lowering {
     const interpolations = node.children.filter((one) => one.type === 'interpolation');
     const contents = node.children.filter((one) => one.type === 'string_content');
     const plain = interpolations.length === 0 && contents.length <= 1 && !contents[0]?.children.length;
-    if (!plain) return this.other(node, interpolations.flatMap((one) => one.children).map((one) => this.expression(one)));
+    if (!plain) {
+      const parts = interpolations.flatMap((one) => one.children).map((one) => this.expression(one));
+      const pieces = node.children.flatMap((one): (string | Expression)[] => {
+        if (one.type === 'string_content') return [this.textOf(one)];
+        const inner = one.type === 'interpolation' ? one.children[0] : undefined;
+        return inner ? [parts.find((part) => part.start === inner.start) ?? ''] : [];
+      });
+      const simple = interpolations.every((one) => one.children.length === 1);
+      return this.other(node, parts, simple ? { kind: 'format', pieces } : undefined);
+    }
     const content = contents[0];
     return {
       kind: 'string', value: content ? this.textOf(content) : '', ...(content ? { content: spanOf(content) } : {}),
@@ -155,12 +216,44 @@ class PythonLowering extends Lowering {
       const inner = child(node, 'body');
       if (inner) body = this.expression(inner);
     });
-    return this.other(node, body ? [body] : []);
+    return this.other(node, body ? [body] : [], body && { kind: 'lambda', scope, body });
+  }
+
+  private lowerSlice(node: SyntaxNode): Expression {
+    const bounds: (Expression | undefined)[] = [undefined];
+    let at = node.start;
+    for (const one of node.children.filter((part) => !isComment(part))) {
+      for (const character of this.text.slice(at, one.start)) if (character === ':') bounds.push(undefined);
+      bounds[bounds.length - 1] = this.expression(one);
+      at = one.end;
+    }
+    for (const character of this.text.slice(at, node.end)) if (character === ':') bounds.push(undefined);
+    return this.other(node, bounds.filter((one) => one !== undefined), { kind: 'slice', bounds });
+  }
+
+  private lowerIf(node: SyntaxNode): void {
+    const cases: { test?: Expression; body: Step[] }[] = [];
+    const one = (clause: SyntaxNode): void => {
+      const condition = child(clause, 'condition');
+      let test: Expression | undefined;
+      if (condition) {
+        test = this.expression(condition);
+        const lowered = test;
+        this.collect(() => this.addStatement('expression', condition, lowered));
+      }
+      const rest = clause.children.filter((part) => part !== condition);
+      const inner = rest.filter((part) => part.type !== 'elif_clause' && part.type !== 'else_clause');
+      cases.push({ ...(test ? { test } : {}), body: this.collect(() => inner.forEach((part) => this.statement(part))) });
+      rest.filter((part) => !inner.includes(part)).forEach(one);
+    };
+    one(node);
+    this.step({ kind: 'if', span: spanOf(node), cases });
   }
 
   private lowerComprehension(node: SyntaxNode): Expression {
     const scope = this.newScope('function', node);
     const parts: Expression[] = [];
+    let form: Form | undefined;
     this.loops.push(spanOf(node));
     this.inScope(scope, () => {
       for (const clause of node.children.filter((one) => one.type === 'for_in_clause')) {
@@ -171,8 +264,32 @@ class PythonLowering extends Lowering {
         const inside = one.type === 'for_in_clause' ? child(one, 'right') : one;
         if (inside && !isComment(inside)) parts.push(this.expression(inside));
       }
+      form = this.comprehensionForm(node, parts);
     });
-    return this.other(node, parts);
+    return this.other(node, parts, form);
+  }
+
+  /** What a comprehension makes, from its parts: the element, then iterables and conditions in their order. */
+  private comprehensionForm(node: SyntaxNode, parts: readonly Expression[]): Form | undefined {
+    const [body, ...rest] = node.children.filter((one) => !isComment(one));
+    const at = (one: SyntaxNode | undefined) => one && parts.find((part) => part.start === one.start || (part.start >= one.start && part.end <= one.end));
+    if (!body || !parts[0]) return undefined;
+    const clauses: { target: Expression; iterable: Expression; tests: Expression[] }[] = [];
+    for (const one of rest) {
+      if (one.type === 'for_in_clause') {
+        const [left, iterable] = [child(one, 'left'), at(child(one, 'right'))];
+        if (!left || !iterable) return undefined;
+        clauses.push({ target: this.expression(left), iterable, tests: [] });
+      } else {
+        const test = one.type === 'if_clause' ? one.children[0] : undefined;
+        const last = clauses.at(-1);
+        if (!test || !last) return undefined;
+        last.tests.push(this.expression(test));
+      }
+    }
+    if (node.type !== 'dictionary_comprehension') return { kind: 'comprehension', element: parts[0], clauses };
+    const [key, value] = [child(body, 'key'), child(body, 'value')];
+    return key && value ? { kind: 'comprehension', key: this.expression(key), element: this.expression(value), clauses } : undefined;
   }
 
   private lowerImport(node: SyntaxNode): void {
@@ -183,6 +300,7 @@ class PythonLowering extends Lowering {
       const dotted = this.textOf(name);
       // `import a.b` binds `a`; `import a.b as c` binds `c` to a.b.
       const bound = alias ? this.textOf(alias) : (dotted.split('.')[0] ?? dotted);
+      this.step({ kind: 'import', name: bound, module: alias ? dotted : bound });
       this.bind({ name: bound, kind: 'import', module: alias ? dotted : bound, span: spanOf(alias ?? name) });
     }
   }
@@ -196,6 +314,7 @@ class PythonLowering extends Lowering {
       const name = one.type === 'aliased_import' ? child(one, 'name') : one;
       const alias = one.type === 'aliased_import' ? child(one, 'alias') : undefined;
       if (!name || name.type !== 'dotted_name') continue;
+      this.step({ kind: 'import', name: this.textOf(alias ?? name), module: `${module}.${this.textOf(name)}` });
       this.bind({
         name: this.textOf(alias ?? name), kind: 'import', module: `${module}.${this.textOf(name)}`, span: spanOf(alias ?? name),
       });
@@ -204,10 +323,14 @@ class PythonLowering extends Lowering {
 
   private lowerFunction(node: SyntaxNode): void {
     const name = child(node, 'name');
-    const scope = this.newScope('function', node, name ? this.textOf(name) : undefined);
-    if (name) this.bind({ name: this.textOf(name), kind: 'definition', defines: scope, span: spanOf(name) });
+    const method = this.scope.kind === 'class' && !this.isStatic;
+    const scope = this.newScope('function', node, name ? this.textOf(name) : undefined, this.isStatic);
+    this.isStatic = false;
+    if (name) {
+      this.bind({ name: this.textOf(name), kind: 'definition', defines: scope, span: spanOf(name) });
+      this.step({ kind: 'define', name: this.textOf(name), scope });
+    }
     const parameters = child(node, 'parameters');
-    const method = this.scope.kind === 'class';
     // Defaults are evaluated where the function is defined, not inside it.
     if (parameters) this.lowerParameters(parameters, scope, method);
     const body = child(node, 'body');
@@ -239,6 +362,7 @@ class PythonLowering extends Lowering {
         ...(initial ? { default: initial } : {}),
         ...(position === undefined || rest ? {} : { position }),
         ...(rest ? { rest } : {}),
+        ...(pattern?.type === 'dictionary_splat_pattern' ? { keywords: true } : {}),
       }, name);
       if (rest) position = undefined;
       else if (position !== undefined) position++;
@@ -248,7 +372,11 @@ class PythonLowering extends Lowering {
   private lowerClass(node: SyntaxNode): void {
     const name = child(node, 'name');
     const scope = this.newScope('class', node, name ? this.textOf(name) : undefined);
-    if (name) this.bind({ name: this.textOf(name), kind: 'definition', defines: scope, span: spanOf(name) });
+    this.isStatic = false;
+    if (name) {
+      this.bind({ name: this.textOf(name), kind: 'definition', defines: scope, span: spanOf(name) });
+      this.step({ kind: 'define', name: this.textOf(name), scope });
+    }
     const bases = child(node, 'superclasses');
     if (bases) scope.bases.push(...this.lowerArguments(bases).map((argument) => argument.value));
     const body = child(node, 'body');
@@ -271,7 +399,8 @@ class PythonLowering extends Lowering {
   private lowerAugmented(node: SyntaxNode): void {
     const [left, right] = [child(node, 'left'), child(node, 'right')];
     if (!left || !right) return;
-    this.addStatement('augment', node, this.expression(right), this.expression(left));
+    const operator = child(node, 'operator');
+    this.addStatement('augment', node, this.expression(right), this.expression(left), operator ? this.textOf(operator) : undefined);
     this.bindChanging(left);
   }
 

@@ -1,5 +1,5 @@
 import type { Span } from './definition';
-import type { Binding, Expression, OtherNode, Parameter, Program, Scope, Statement } from './program';
+import type { Binding, Expression, Form, OtherNode, Parameter, Program, Scope, Statement, Step } from './program';
 import type { SyntaxNode } from './syntaxTree';
 
 /** Deeper nesting is generated or hostile: it is kept as something unknown, so that no stack overflows. */
@@ -14,6 +14,7 @@ export abstract class Lowering {
   private branch: number | undefined;
   private depth = 0;
   private readonly root: Scope;
+  private steps: Step[] = [];
 
   constructor(protected readonly text: string, root: SyntaxNode) {
     this.root = this.scope = newScope('module', root);
@@ -21,7 +22,7 @@ export abstract class Lowering {
 
   /** The whole program below the root of the syntax tree. */
   program(root: SyntaxNode): Program {
-    this.lowerChildren(root);
+    this.root.body = this.collect(() => this.lowerChildren(root));
     this.statements.sort((a, b) => a.span.start - b.span.start);
     return { text: this.text, root: this.root, statements: this.statements, starImports: this.starImports, loops: this.loops };
   }
@@ -41,8 +42,22 @@ export abstract class Lowering {
     return this.deeper(() => this.lowerExpression(node), () => this.other(node, []));
   }
 
-  protected other(node: SyntaxNode, parts: readonly Expression[]): OtherNode {
-    return { kind: 'other', type: node.type, parts, scope: this.scope, start: node.start, end: node.end };
+  protected other(node: SyntaxNode, parts: readonly Expression[], form?: Form): OtherNode {
+    return { kind: 'other', type: node.type, parts, ...(form ? { form } : {}), scope: this.scope, start: node.start, end: node.end };
+  }
+
+  protected step(step: Step): void {
+    this.steps.push(step);
+  }
+
+  /** The steps that lowering something adds. */
+  protected collect(body: () => void): Step[] {
+    const outer = this.steps;
+    const own: Step[] = [];
+    this.steps = own;
+    body();
+    this.steps = outer;
+    return own;
   }
 
   /** An expression of a kind without a meaning here: what is inside still counts as used. */
@@ -50,8 +65,11 @@ export abstract class Lowering {
     return this.other(node, node.children.filter((one) => !isComment(one)).map((one) => this.expression(one)));
   }
 
-  protected addStatement(kind: Statement['kind'], span: Span, value: Expression, target?: Expression): void {
-    this.statements.push({ kind, span: spanOf(span), value, scope: this.scope, ...(target ? { target } : {}) });
+  /** @param operator of an augmented assignment: '+=' */
+  protected addStatement(kind: Statement['kind'], span: Span, value: Expression, target?: Expression, operator?: string): void {
+    const statement: Statement = { kind, span: spanOf(span), value, scope: this.scope, ...(target ? { target } : {}), ...(operator ? { operator } : {}) };
+    this.statements.push(statement);
+    if (kind !== 'default') this.step({ kind: 'statement', statement });
   }
 
   protected bind(binding: Omit<Binding, 'scope' | 'branch'>, scope = this.scope): void {
@@ -74,7 +92,7 @@ export abstract class Lowering {
     const { scope: outer, branch } = this;
     this.scope = scope;
     this.branch = undefined;
-    body();
+    scope.body = this.collect(body);
     this.scope = outer;
     this.branch = branch;
   }
@@ -86,8 +104,8 @@ export abstract class Lowering {
     this.branch = outer;
   }
 
-  protected newScope(kind: Scope['kind'], node: SyntaxNode, name?: string): Scope {
-    return newScope(kind, node, name, this.scope);
+  protected newScope(kind: Scope['kind'], node: SyntaxNode, name?: string, isStatic = false): Scope {
+    return newScope(kind, node, name, this.scope, isStatic);
   }
 
   protected textOf(node: Span): string {
@@ -130,7 +148,7 @@ export function itemOf(value: Expression, index: number, at: Span): Expression {
   };
 }
 
-function newScope(kind: Scope['kind'], span: Span, name?: string, parent?: Scope): Scope {
+function newScope(kind: Scope['kind'], span: Span, name?: string, parent?: Scope, isStatic = false): Scope {
   return {
     kind,
     ...(name === undefined ? {} : { name }),
@@ -140,6 +158,8 @@ function newScope(kind: Scope['kind'], span: Span, name?: string, parent?: Scope
     attributes: new Map(),
     parameters: [],
     bases: [],
+    body: [],
+    ...(isStatic ? { static: true } : {}),
   };
 }
 

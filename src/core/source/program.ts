@@ -30,7 +30,22 @@ export interface Scope {
   readonly parameters: Parameter[];
   /** Base classes. */
   readonly bases: Expression[];
+  /** What it does, in order: for following the code step by step. Python only. */
+  body: readonly Step[];
+  /** Of a function: called on a class, without an instance. */
+  readonly static?: boolean;
 }
+
+/** A step of a body, with the steps inside it. */
+export type Step =
+  | { readonly kind: 'statement'; readonly statement: Statement }
+  | { readonly kind: 'define'; readonly name: string; readonly scope: Scope }
+  | { readonly kind: 'import'; readonly name: string; readonly module: string }
+  | { readonly kind: 'for'; readonly span: Span; readonly target: Expression; readonly iterable: Expression; readonly body: readonly Step[] }
+  | { readonly kind: 'if'; readonly span: Span; readonly cases: readonly { readonly test?: Expression; readonly body: readonly Step[] }[] }
+  | { readonly kind: 'break' | 'continue' | 'raise'; readonly span: Span }
+  /** A loop whose end is not known beforehand. */
+  | { readonly kind: 'while'; readonly span: Span };
 
 export interface Parameter {
   readonly name: string;
@@ -41,6 +56,8 @@ export interface Parameter {
   readonly property?: string;
   /** Takes all further arguments. */
   readonly rest?: boolean;
+  /** Takes all further arguments that are given by name. */
+  readonly keywords?: boolean;
 }
 
 export interface Binding {
@@ -66,6 +83,8 @@ export interface Statement {
   /** What it is assigned to. */
   readonly target?: Expression;
   readonly kind: 'assign' | 'augment' | 'expression' | 'return' | 'default';
+  /** Of an augmented assignment: '+='. */
+  readonly operator?: string;
 }
 
 interface Node extends Span {
@@ -95,7 +114,20 @@ export interface UnaryNode extends Node { readonly kind: 'unary'; readonly opera
 export interface BinaryNode extends Node { readonly kind: 'binary'; readonly operator: string; readonly left: Expression; readonly right: Expression }
 export interface SpreadNode extends Node { readonly kind: 'spread'; readonly operand: Expression }
 /** Anything else, with the expressions in it: comparisons, lambdas, comprehensions, interpolated strings. */
-export interface OtherNode extends Node { readonly kind: 'other'; readonly type: string; readonly parts: readonly Expression[] }
+export interface OtherNode extends Node { readonly kind: 'other'; readonly type: string; readonly parts: readonly Expression[]; readonly form?: Form }
+
+/** What some of the others mean, for following the code step by step. */
+export type Form =
+  | { readonly kind: 'comparison'; readonly operators: readonly string[]; readonly operands: readonly Expression[] }
+  | { readonly kind: 'logic'; readonly operator: string; readonly operands: readonly Expression[] }
+  | { readonly kind: 'conditional'; readonly then: Expression; readonly test: Expression; readonly otherwise: Expression }
+  | { readonly kind: 'lambda'; readonly scope: Scope; readonly body: Expression }
+  | {
+    readonly kind: 'comprehension'; readonly element: Expression; readonly key?: Expression;
+    readonly clauses: readonly { readonly target: Expression; readonly iterable: Expression; readonly tests: readonly Expression[] }[];
+  }
+  | { readonly kind: 'format'; readonly pieces: readonly (string | Expression)[] }
+  | { readonly kind: 'slice'; readonly bounds: readonly (Expression | undefined)[] };
 
 export type Expression =
   | NumberNode | StringNode | ConstantNode | NameNode | MemberNode | SubscriptNode | CallNode | ListNode | DictNode

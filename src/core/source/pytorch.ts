@@ -20,10 +20,12 @@ export const pytorch: FrameworkReader = {
         type: `nn.${type}`,
         call,
         anchor: place?.anchor ?? { start: call.callee.start, end: call.callee.end },
-        sizes: sizesOf(call, Object.hasOwn(parameters, type) ? parameters[type]! : [], scopes),
+        sizes: sizesOf(call, parametersOf(type), scopes),
       }];
     });
   },
+  layerOf: (qualified) => typeOf(qualified.split('.')),
+  parametersOf,
 };
 
 const convolution: readonly SizeParameter[] = [['inputWidth', 'in_channels', 0], ['width', 'out_channels', 1], ['groups', 'groups', 6]];
@@ -47,8 +49,12 @@ const parameters: Readonly<Record<string, readonly SizeParameter[]>> = {
   MultiheadAttention: [['inputWidth', 'embed_dim', 0], ['width', 'num_heads', 1]],
 };
 
-const containers = new Set(['Sequential', 'ModuleList', 'ModuleDict', 'Module']);
-const notLayers = new Set(['Parameter', 'ParameterList', 'ParameterDict', 'UninitializedParameter', 'DataParallel']);
+function parametersOf(type: string): readonly SizeParameter[] {
+  return Object.hasOwn(parameters, type) ? parameters[type]! : [];
+}
+
+export const containers: ReadonlySet<string> = new Set(['Sequential', 'ModuleList', 'ModuleDict', 'Module']);
+export const notLayers: ReadonlySet<string> = new Set(['Parameter', 'ParameterList', 'ParameterDict', 'UninitializedParameter', 'DataParallel']);
 
 /** 'Conv2d' of 'torch.nn.Conv2d'; undefined for what is no module of PyTorch. */
 function moduleType(call: CallNode, scopes: Scopes): string | undefined {
@@ -57,6 +63,13 @@ function moduleType(call: CallNode, scopes: Scopes): string | undefined {
   const first = type[0] ?? '';
   if (first === first.toLowerCase()) return undefined;
   if (segments.length === 1) return scopes.program.starImports.includes('torch.nn') ? type : undefined;
+  return typeOf(segments);
+}
+
+function typeOf(segments: readonly string[]): string | undefined {
+  const type = segments.at(-1) ?? '';
+  const first = type[0] ?? '';
+  if (first === first.toLowerCase()) return undefined;
   const fromTorch = segments[0] === 'torch' ? segments[1] === 'nn' : segments[0] === 'nn' && segments.length === 2;
   return fromTorch ? type : undefined;
 }

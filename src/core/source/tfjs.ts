@@ -12,7 +12,7 @@ export const tfjs: FrameworkReader = {
       if (!type) return [];
       const explicit = stringEntry(call, 'name', scopes);
       const name = explicit ?? variableName(call, statement);
-      const sizes = Object.hasOwn(parameters, type) ? parameters[type]! : [];
+      const sizes = parametersOf(type);
       return [{
         framework: 'tfjs',
         ...(name === undefined ? {} : { name }),
@@ -26,7 +26,13 @@ export const tfjs: FrameworkReader = {
         }),
       }];
     }),
+  layerOf: layerType,
+  parametersOf,
 };
+
+function parametersOf(type: string): readonly SizeParameter[] {
+  return Object.hasOwn(parameters, type) ? parameters[type]! : [];
+}
 
 const filters: readonly SizeParameter[] = [['width', 'filters']];
 const units: readonly SizeParameter[] = [['width', 'units']];

@@ -272,6 +272,6 @@ model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(layers.MaxPooling2
 `,
     definitions: ['- Conv2D filters=16', '- Dense units=10', '- Flatten', '- MaxPooling2D'],
     edits: [],
-    manual: ['"block" makes 2 layers of it, of which 1 are known'],
+    manual: ['one definition makes 2 layers that need different sizes'],
   },
 ];
