@@ -2,6 +2,7 @@ import { batchModel } from '../evaluate/batching';
 import { outputWidth } from '../evaluate/evaluate';
 import { decidingOutput, objectiveFor } from '../evaluate/metrics';
 import { asFloat32 } from '../graph/numeric';
+import type { NdArray } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 import type { BehaviourContext, BehaviourFamily } from './behaviour';
 import type { Detail } from './details/detail';
@@ -68,8 +69,7 @@ async function correlations(
   const sums = new Map<ParticleGroup, Moments>();
   let told = false;
   await forEachBatch(context, [output, ...places.map(({ place }) => place.value)], 'Correlation with outputs', (values, from, to) => {
-    const outputs = values.get(output)!;
-    const width = outputWidth(outputs, to - from);
+    const { width, outputs } = answers(values.get(output)!, to - from, data.task === 'nextToken');
     for (const { group, place } of places) {
       if (group.count * width > mostPairs) {
         if (!told) report({ severity: 'info', place: decidingOutput(graph, data).name, message: `Correlation with each of ${width} outputs would take too much memory and is left out.` });
@@ -78,10 +78,22 @@ async function correlations(
       }
       let moments = sums.get(group);
       if (!moments) sums.set(group, (moments = new Moments(group.count, width)));
-      moments.add(outputsBySample(values.get(place.value)!, place, to - from), asFloat32(outputs), to - from);
+      moments.add(outputsBySample(values.get(place.value)!, place, to - from), outputs, to - from);
     }
   });
   return [...sums].map(([group, moments]) => ({ group, width: moments.width, values: moments.correlations() }));
+}
+
+/** What the model gives for each sample; of a sequence's tokens the mean over its positions, so that outputs stay tokens. [samples, width] */
+function answers(array: NdArray, samples: number, byPosition: boolean): { readonly width: number; readonly outputs: Float32Array } {
+  const whole = outputWidth(array, samples);
+  const values = asFloat32(array);
+  if (!byPosition || array.shape.length < 3) return { width: whole, outputs: values };
+  const width = array.shape.at(-1)!;
+  const positions = whole / width;
+  const outputs = new Float32Array(samples * width);
+  for (let at = 0; at < values.length; at++) outputs[Math.floor(at / whole) * width + (at % width)]! += values[at]! / positions;
+  return { width, outputs };
 }
 
 /** Sums of products over samples, of what is measured from the first sample on, so that large means do not cost digits. */
