@@ -37,6 +37,18 @@ const more: readonly { op: string; shapes: readonly (readonly number[])[]; attri
   { op: 'Attention', shapes: [[1, 2, 4, 3], [1, 2, 4, 3], [1, 2, 4, 3]], attributes: { is_causal: int(1), softcap: float(2) }, opset: 23 },
   { op: 'Attention', shapes: [[2, 3, 4], [4, 12], [12]], attributes: { num_heads: int(2) }, domain: 'com.microsoft' },
   { op: 'Attention', shapes: [[2, 3, 4], [4, 12], [12]], attributes: { num_heads: int(2), unidirectional: int(1) }, domain: 'com.microsoft' },
+  { op: 'MultiHeadAttention', shapes: [[2, 3, 8], [2, 5, 8], [2, 5, 8], [24]], attributes: { num_heads: int(2) }, domain: 'com.microsoft' },
+  { op: 'MultiHeadAttention', shapes: [[2, 4, 8], [2, 4, 8], [2, 4, 8]], attributes: { num_heads: int(4), unidirectional: int(1), scale: float(0.6) }, domain: 'com.microsoft' },
+  { op: 'MultiHeadAttention', shapes: [[2, 3, 8], [2, 5, 8], [2, 5, 8], [2, 2, 3, 5]], order: ['i0', 'i1', 'i2', '', '', 'i3'], attributes: { num_heads: int(2) }, domain: 'com.microsoft' },
+  ...[0, 1].map((turns) => ({
+    op: 'GroupQueryAttention', shapes: [[2, 4, 32], [2, 4, 16], [2, 4, 16]], domain: 'com.microsoft',
+    attributes: { num_heads: int(2), kv_num_heads: int(1), do_rotary: int(turns) },
+    order: ['i0', 'i1', 'i2', '', '', 'lengths', 'total', ...(turns ? ['cos', 'sin'] : [])],
+    constants: {
+      lengths: { dtype: 'int32', shape: [2], data: Int32Array.of(3, 3) } as const, total: { dtype: 'int32', shape: [1], data: Int32Array.of(4) } as const,
+      ...(turns && { cos: angles(Math.cos, [8, 8]), sin: angles(Math.sin, [8, 8]) }),
+    },
+  })),
   { op: 'RotaryEmbedding', shapes: [[2, 2, 3, 4]], order: ['i0', 'cos', 'sin'], opset: 23, constants: { cos: angles(Math.cos, [2, 3, 2]), sin: angles(Math.sin, [2, 3, 2]) } },
   { op: 'SkipLayerNormalization', shapes: [[2, 3, 6], [2, 3, 6], [6], [6], [6]], domain: 'com.microsoft' },
   { op: 'GatherElements', shapes: [[3, 4]], order: ['i0', 'places'], attributes: { axis: int(1) }, constants: { places: placesOf([3, 2], [0, 3, 1, 1, 2, 0]) } },

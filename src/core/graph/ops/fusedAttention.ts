@@ -2,7 +2,7 @@ import { floatOf, hasAttribute, int, intOf, ints, intsOf, withAttributes } from 
 import type { Attribute, Dim, GraphNode } from '../modelGraph';
 import { cacheRelations, headAxis, headRelations, inside, maskRelations, type AttentionHeads, type HeadPart, type HeadSizes } from './attention';
 import { barrier, barriers, firstInput, firstOutput, plain, product, range } from './axes';
-import { fusedBlockGradient } from './gradients/attention';
+import { fusedBlockGradient, projectedAttentionGradient } from './gradients/attention';
 import type { AxisRef, OperatorFamily, Relation, ResizeContext, ShapeContext } from './operator';
 
 /**
@@ -86,6 +86,7 @@ export const fusedAttention: OperatorFamily = { ...rules, name: 'fusedAttention'
 /** Queries, keys and values are projected outside. */
 export const projectedAttention: OperatorFamily = {
   ...rules, name: 'projectedAttention', ops: ['com.microsoft:MultiHeadAttention', 'com.microsoft:GroupQueryAttention'],
+  gradient: projectedAttentionGradient,
 };
 
 /** Heads of a fused operator, as `attentionHeads` gives them for the standard's. */

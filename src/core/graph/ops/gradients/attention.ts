@@ -91,6 +91,57 @@ function fusedAttention(node: GraphNode, context: GradientContext, m: Maths): st
   return headsTogether(m, m.op('MatMul', [m.op('Softmax', [scores], { axis: int(-1) }), v]));
 }
 
+/**
+ * MultiHeadAttention and GroupQueryAttention of ONNX Runtime, whose queries, keys and values [N, T, heads*d] are projected outside.
+ * Grouped queries look back only; how long the samples are does not matter then to queries within them.
+ */
+export function projectedAttentionGradient(node: GraphNode, context: GradientContext): Gradients {
+  const grouped = node.op === 'GroupQueryAttention';
+  const [x = '', second = '', third = '', fourth = '', fifth = '', sixth = '', seventh = ''] = node.inputs;
+  const [cosines = '', sines = '', positions = '', groupedMask = '', sink = ''] = node.inputs.slice(7);
+  const mask = grouped ? groupedMask : sixth;
+  if (grouped ? fourth || fifth : seventh || cosines) throw new RangeError('it continues a past');
+  if (!grouped && fifth) throw new RangeError('it hides keys by a mask of its own, which is only followed as an attention bias');
+  if (grouped && (sink || positions || intOf(node, 'local_window_size', -1) > 0 || intOf(node, 'rotary_interleaved', 0))) {
+    throw new RangeError('it has a window, sinks or positions of its own');
+  }
+  if (context.outputs[3]) throw new RangeError('its scores are used as a result');
+  if ([x, ...(second ? [second, third] : [])].some((value) => rankOf(value, context) !== 3) || (!grouped && !second)) throw new RangeError('its queries, keys and values are packed');
+  const heads = intOf(node, 'num_heads', 0);
+  const groups = grouped ? intOf(node, 'kv_num_heads', 0) : heads;
+  const width = sizeOf(x, 2, context) / (second ? heads : heads + 2 * groups);
+  return context.through((builder) => {
+    const m = mathsOf(builder, context);
+    const bias = grouped ? '' : fourth;
+    const widths = [heads * width, groups * width, second ? sizeOf(third, 2, context) : groups * width];
+    const cut = (value: string): readonly string[] => builder.nodes('Split', [value, builder.int64(widths)], 3, { axis: int(-1) });
+    const biases = bias ? cut(bias) : [];
+    const [q, k, v] = (second ? [x, second, third] : cut(x)).map((part, index) =>
+      headsApart(m, biases[index] ? m.add(part, biases[index]) : part, index === 0 ? heads : groups)) as [string, string, string];
+    const turns = grouped && intOf(node, 'do_rotary', 0) === 1;
+    const [queries, keys] = turns ? [q, k].map((part) => rotated(m, part, cosines, sines, width, context)) as [string, string] : [q, k];
+    const scale = floatOf(node, 'scale', 0) || 1 / Math.sqrt(width);
+    let scores = m.op('MatMul', [m.scale(queries, scale), m.transpose(shared(m, keys, heads / groups, context, x), [0, 1, 3, 2])]);
+    const cap = floatOf(node, 'softcap', 0);
+    if (cap > 0) scores = m.scale(m.op('Tanh', [m.scale(scores, 1 / cap)]), cap);
+    if (mask) scores = m.add(scores, mask);
+    if (grouped || intOf(node, 'unidirectional', 0) === 1) scores = causal(m, scores);
+    const result = m.op('MatMul', [m.op('Softmax', [scores], { axis: int(-1) }), shared(m, v, heads / groups, context, x)]);
+    return [headsTogether(m, result), keys, v];
+  });
+}
+
+/** x [N, heads, T, d] turned by the angles of the first T places: cosines and sines [places, d/2] of its halves. */
+function rotated(m: Maths, x: string, cosines: string, sines: string, width: number, context: GradientContext): string {
+  if (sizeOf(cosines, 1, context) * 2 !== width) throw new RangeError('it turns only part of its heads');
+  const [real, imaginary] = m.builder.nodes('Split', [x], 2, { axis: int(-1), num_outputs: int(2) }) as [string, string];
+  const steps = m.op('Shape', [x], { start: int(2), end: int(3) });
+  const [cosine, sine] = [cosines, sines].map((table) => m.op('Slice', [table, m.builder.int64([0]), steps, m.builder.int64([0])])) as [string, string];
+  const one = m.sub(m.mul(real, cosine), m.mul(imaginary, sine));
+  const other = m.add(m.mul(real, sine), m.mul(imaginary, cosine));
+  return m.op('Concat', [one, other], { axis: int(-1) });
+}
+
 /** [N, T, heads*d] -> [N, heads, T, d] */
 function headsApart(m: Maths, value: string, heads: number): string {
   return m.transpose(m.reshape(value, [0, 0, heads, -1]), [0, 2, 1, 3]);
