@@ -5,9 +5,11 @@ import { registerEdits } from './host/edits/registerEdits';
 import { registerFileWatch } from './host/fileWatch/registerFileWatch';
 import { registerLens } from './host/lens/registerLens';
 import { registerPanel } from './host/panel/registerPanel';
+import { registerRounds } from './host/rounds/registerRounds';
 import { createServices, type Services } from './host/services';
 import { registerStartup } from './host/startup/registerStartup';
 import { registerStatus } from './host/status/registerStatus';
+import { registerTrain } from './host/train/registerTrain';
 import { registerTree } from './host/tree/registerTree';
 
 /** Every face of Particlize in VS Code; a new one is one folder and one line here. */
@@ -16,6 +18,8 @@ const features: readonly ((services: Services) => vscode.Disposable)[] = [
   registerPanel,
   registerLens,
   registerEdits,
+  registerRounds,
+  registerTrain,
   registerStatus,
   registerCommands,
   registerDiscovery,

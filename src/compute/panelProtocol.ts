@@ -1,4 +1,4 @@
-import type { Method, ModelSummary, Params, Result, ColumnData, SuggestResult } from './protocol';
+import type { Method, ModelSummary, Params, Result, ColumnData, SuggestResult, RoundsResult, TrainingUpdate } from './protocol';
 
 /**
  * Between panel and host. The panel pulls: it calls the compute methods (the host passes them on, for its own model
@@ -6,9 +6,14 @@ import type { Method, ModelSummary, Params, Result, ColumnData, SuggestResult } 
  */
 export type PanelCompute = Extract<Method, 'columns' | 'weights' | 'activations' | 'details' | 'detail' | 'mutedPrediction' | 'evaluate' | 'preview'>;
 
+/** Columns of up to this many rows travel whole. */
+export const inlineRows = 65_536;
+
 export interface HostMethods {
   /** All the panel needs to draw itself anew. */
   snapshot: { params: Record<string, never>; result: PanelSnapshot };
+  /** Rows [from, to) of a column whose values did not come with it. */
+  values: { params: { column: string; from: number; to: number }; result: Float32Array };
   goToDefinition: { params: { layer: string }; result: { found: boolean; message?: string } };
   select: { params: { rows: readonly number[] }; result: null };
   runBehaviour: { params: { columns?: readonly string[] }; result: null };
@@ -34,6 +39,7 @@ export interface PanelState {
 
 export interface PanelSnapshot {
   readonly summary: ModelSummary;
+  /** Of large models (more rows than inlineRows) without values, here and in `columns` events: the panel asks for the ranges that it shows. */
   readonly columns: readonly ColumnData[];
   readonly recipe?: { readonly path: string; readonly title: string };
   /** Its title, as users know it. */
@@ -45,6 +51,10 @@ export interface PanelSnapshot {
   /** Layers whose definition in code is known. */
   readonly linkedLayers: readonly string[];
   readonly error?: string;
+  /** Rounds of removing and training, when there are any. */
+  readonly rounds?: RoundsResult;
+  /** Curves of the training that goes on, or was the last. */
+  readonly curve?: TrainingUpdate;
 }
 
 /** What another face (tree, code lens) asked to look at: a layer, or one particle of it. */
@@ -73,5 +83,8 @@ export type PanelEvent =
   | { readonly kind: 'snapshot'; readonly snapshot: PanelSnapshot }
   | { readonly kind: 'columns'; readonly columns: readonly ColumnData[] }
   | { readonly kind: 'running'; readonly running?: Running }
+  | { readonly kind: 'rounds'; readonly rounds: RoundsResult }
+  /** All of the curve; at most ten times a second. */
+  | { readonly kind: 'curve'; readonly curve: TrainingUpdate }
   | { readonly kind: 'suggestions'; readonly suggestions: SuggestResult }
   | { readonly kind: 'selection'; readonly rows: readonly number[]; readonly focus?: Focus };

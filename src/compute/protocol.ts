@@ -58,7 +58,7 @@ export interface ComputeMethods {
   /** The rounds of a model that are kept in a folder, by default the one beside it. */
   rounds: { params: { model: ModelId; folder?: string; maxDrop?: number }; result: RoundsResult };
   /** Keeps a model file that the user's own training made as the next round. */
-  addRound: { params: { model: ModelId; recipe: string; file: string; folder?: string; title?: string }; result: RoundSummary };
+  addRound: { params: { model: ModelId; recipe: string; file: string; folder?: string; title?: string; parent?: number }; result: RoundSummary };
   /** Recipes in the folder of the model that fit its inputs, best first. */
   recipes: { params: { model: ModelId }; result: readonly RecipeMatch[] };
   /** A recipe that joins the model and these files or folders, with what was guessed and why. Writes it to `out` when given, never over a file. */

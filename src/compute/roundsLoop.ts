@@ -68,7 +68,7 @@ export async function listRounds(model: Pick<TrainedModel, 'file'>, folder: stri
 
 /** A model that the user's own training made becomes the next round. */
 export async function addRound(
-  model: TrainedModel, request: { readonly recipe: string; readonly file: string; readonly folder?: string; readonly samples?: number; readonly title?: string },
+  model: TrainedModel, request: { readonly recipe: string; readonly file: string; readonly folder?: string; readonly title?: string; readonly parent?: number },
   services: LoopServices, task: ComputeTask,
 ): Promise<RoundSummary> {
   const folder = path.resolve(request.folder ?? roundsFolderOf(model.file));
@@ -79,7 +79,7 @@ export async function addRound(
     const goal: Goal = { target: { macs: 0 }, maxDrop: Infinity, rounds: 0 };
     const loop = new Loop(model, { ...request, model: model.id, target: {}, maxDrop: 0, settings: { epochs: 1 } }, goal, folder, services, task);
     if ((await loop.rounds()).length === 0) await loop.original();
-    return loop.summary(await loop.adopt(path.resolve(request.file), request.title ?? 'Trained by your own command'));
+    return loop.summary(await loop.adopt(path.resolve(request.file), request.title ?? 'Trained elsewhere', request.parent));
   } finally {
     await unlock();
   }
@@ -213,7 +213,7 @@ class Loop implements RoundsPort {
   }
 
   /** A model file from elsewhere, as a round of its own. */
-  async adopt(file: string, title: string): Promise<Round> {
+  async adopt(file: string, title: string, from?: number): Promise<Round> {
     const number = await nextRoundNumber(this.folder);
     const { format, graph } = await open(file);
     if (!format.save) throw new ParticlizeError({ file: path.basename(file), cause: `Particlize does not write ${format.title} files, so that this cannot be kept as a round` });
@@ -221,7 +221,7 @@ class Loop implements RoundsPort {
     const name = path.basename(file);
     const files = await this.save({ format, graph }, graph, working, name);
     const measured = await this.measure((await open(path.join(working, name))).graph, path.join(working, name), files);
-    const parent = bestOf(this.kept, this.goal).round;
+    const parent = this.kept.find(({ round: own }) => own === from)?.round ?? bestOf(this.kept, this.goal).round;
     return this.keep({ version: 1, round: number, parent, action: 'ownTraining', title, model: { file: name, sha256: await digestOf(path.join(working, name)) }, ...measured }, working);
   }
 

@@ -21,6 +21,14 @@ export const commands = {
   clearSearch: 'particlize.clearSearch',
   sortParticles: 'particlize.sortParticles',
   copyId: 'particlize.copyId',
+  optimiseUntil: 'particlize.optimiseUntil',
+  openRound: 'particlize.openRound',
+  compareRound: 'particlize.compareRound',
+  refreshRounds: 'particlize.refreshRounds',
+  fineTune: 'particlize.fineTune',
+  runTrainCommand: 'particlize.runTrainCommand',
+  pauseTraining: 'particlize.pauseTraining',
+  resumeTraining: 'particlize.resumeTraining',
   showLog: 'particlize.showLog',
 } as const;
 
@@ -32,11 +40,13 @@ export const contexts = {
   running: 'particlize:running',
   hasSuggestions: 'particlize:hasSuggestions',
   filtered: 'particlize:filtered',
+  training: 'particlize:training',
+  paused: 'particlize:paused',
   /** Paths of .json files in the workspace that are TensorFlow.js models; a menu cannot look inside files. */
   modelFiles: 'particlize:modelFiles',
 } as const;
 
-export const views = { particles: 'particlize.particles' } as const;
+export const views = { particles: 'particlize.particles', rounds: 'particlize.rounds' } as const;
 export const viewContainer = 'particlize';
 export const panelType = 'particlize.panel';
 export const notebookMime = 'application/vnd.particlize.v1+json';
@@ -51,6 +61,7 @@ export const settings = {
   'compute.memoryMegabytes': 1024 as number,
   'behaviour.samples': 500 as number,
   'suggestions.maxDrop': 0.01 as number,
+  'train.command': '' as string,
   'lens.enabled': true as boolean,
   'startup.open': '' as string,
 };
@@ -86,9 +97,18 @@ const commandDetails: Readonly<Record<CommandName, CommandContribution>> = {
   clearSearch: { icon: '$(search-stop)', enablement: `${modelOpen} && ${contexts.filtered}` },
   sortParticles: { icon: '$(sort-precedence)', enablement: modelOpen },
   copyId: { icon: '$(copy)', enablement: modelOpen, palette: false },
+  optimiseUntil: { icon: '$(rocket)', enablement: mayRun },
+  openRound: { icon: '$(history)', enablement: modelOpen, palette: false },
+  compareRound: { icon: '$(diff)', enablement: mayRun, palette: false },
+  refreshRounds: { icon: '$(refresh)', enablement: modelOpen },
+  fineTune: { icon: '$(graph-line)', enablement: mayRun },
+  runTrainCommand: { icon: '$(terminal)', enablement: mayRun },
+  pauseTraining: { icon: '$(debug-pause)', enablement: `${contexts.training} && !${contexts.paused}` },
+  resumeTraining: { icon: '$(debug-continue)', enablement: `${contexts.training} && ${contexts.paused}` },
   showLog: { icon: '$(output)' },
 };
 
+const inRounds = `view == ${views.rounds}`;
 const inTree = `view == ${views.particles}`;
 const inPanel = `activeWebviewPanelId == '${panelType}'`;
 
@@ -130,6 +150,16 @@ export const contributes = {
       { command: commands.suggest, when: `${inTree} && ${modelOpen}`, group: '2_run@2' },
       { command: commands.applySuggestion, when: `${inTree} && ${contexts.hasSuggestions}`, group: '2_run@3' },
       { command: commands.evaluate, when: `${inTree} && ${modelOpen}`, group: '2_run@4' },
+      { command: commands.optimiseUntil, when: `${inTree} && ${modelOpen}`, group: '2_run@5' },
+      { command: commands.fineTune, when: `${inTree} && ${modelOpen}`, group: '2_run@6' },
+      { command: commands.runTrainCommand, when: `${inTree} && ${modelOpen}`, group: '2_run@7' },
+      { command: commands.optimiseUntil, when: `${inRounds} && ${modelOpen}`, group: 'navigation@1' },
+      { command: commands.pauseTraining, when: `${inRounds} && ${contexts.training} && !${contexts.paused}`, group: 'navigation@2' },
+      { command: commands.resumeTraining, when: `${inRounds} && ${contexts.training} && ${contexts.paused}`, group: 'navigation@2' },
+      { command: commands.cancel, when: `${inRounds} && ${contexts.running}`, group: 'navigation@3' },
+      { command: commands.refreshRounds, when: `${inRounds} && ${modelOpen}`, group: 'navigation@4' },
+      { command: commands.fineTune, when: `${inRounds} && ${modelOpen}`, group: '1_train@1' },
+      { command: commands.runTrainCommand, when: `${inRounds} && ${modelOpen}`, group: '1_train@2' },
       { command: commands.chooseRecipe, when: `${inTree} && ${modelOpen}`, group: '3_data@1' },
       { command: commands.showLog, when: inTree, group: '4_log@1' },
     ],
@@ -140,6 +170,8 @@ export const contributes = {
       { command: commands.evaluate, when: `${inTree} && viewItem == model`, group: '2_run@1' },
       { command: commands.chooseRecipe, when: `${inTree} && viewItem == model`, group: '2_run@2' },
       { command: commands.close, when: `${inTree} && viewItem == model`, group: '9_close@1' },
+      { command: commands.openRound, when: `${inRounds} && viewItem =~ /^round/`, group: 'inline@2' },
+      { command: commands.compareRound, when: `${inRounds} && viewItem == round`, group: 'inline@1' },
       { command: commands.goToDefinition, when: `${inTree} && viewItem =~ /^layer/`, group: 'inline@1' },
       { command: commands.revealParticle, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '1_show@1' },
       { command: commands.copyId, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '2_copy@1' },
@@ -149,9 +181,9 @@ export const contributes = {
     activitybar: [{ id: viewContainer, title: 'Particlize', icon: 'media/icons/particlize.svg' }],
   },
   views: {
-    [viewContainer]: [{ id: views.particles, name: '%view.particles%', icon: 'media/icons/particlize.svg' }],
+    [viewContainer]: [{ id: views.particles, name: '%view.particles%', icon: 'media/icons/particlize.svg' }, { id: views.rounds, name: '%view.rounds%', icon: 'media/icons/particlize.svg', when: modelOpen }],
   },
-  viewsWelcome: [{ view: views.particles, contents: '%view.welcome%', when: `!${modelOpen}` }],
+  viewsWelcome: [{ view: views.particles, contents: '%view.welcome%', when: `!${modelOpen}` }, { view: views.rounds, contents: '%view.rounds.welcome%', when: modelOpen }],
   configuration: {
     title: 'Particlize',
     properties: {
@@ -181,6 +213,9 @@ export const contributes = {
       'particlize.suggestions.maxDrop': {
         type: 'number', minimum: 0, maximum: 1, default: settings['suggestions.maxDrop'],
         markdownDescription: '%setting.maxDrop%', scope: 'resource',
+      },
+      'particlize.train.command': {
+        type: 'string', default: settings['train.command'], markdownDescription: '%setting.trainCommand%', scope: 'resource',
       },
       'particlize.lens.enabled': {
         type: 'boolean', default: settings['lens.enabled'], markdownDescription: '%setting.lens%', scope: 'resource',
@@ -227,7 +262,7 @@ function step(id: string, completionEvents: readonly string[]): object {
 export const activationEvents = ['onStartupFinished', `onWebviewPanel:${panelType}`];
 
 export const capabilities = {
-  untrustedWorkspaces: { supported: 'limited', description: '%capability.untrusted%' },
+  untrustedWorkspaces: { supported: 'limited', description: '%capability.untrusted%', restrictedConfigurations: ['particlize.train.command'] },
   virtualWorkspaces: { supported: false, description: '%capability.virtual%' },
 };
 

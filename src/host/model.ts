@@ -1,12 +1,14 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { ColumnData, LayerSummary, ModelSummary, SuggestResult } from '../compute/protocol';
+import type { ColumnData, LayerSummary, ModelId, ModelSummary, RoundsResult, SuggestResult, TrainingUpdate } from '../compute/protocol';
 import type { Focus, Running } from '../compute/panelProtocol';
 import type { Evaluation } from '../core/evaluate/evaluation';
 import type { Link } from '../core/source/definition';
 import { parseParticleId, particleId } from '../core/particles/particle';
 
-export type ModelChange = 'summary' | 'columns' | 'suggestions' | 'selection' | 'running' | 'recipe' | 'evaluation' | 'links';
+export type ModelChange = 'summary' | 'columns' | 'suggestions' | 'selection' | 'running' | 'recipe' | 'evaluation' | 'links' | 'rounds' | 'curve' | 'training';
+
+const mostPoints = 20_000;
 
 /** A source file and the layers of one model that it defines. */
 export interface LinkedSource {
@@ -16,10 +18,18 @@ export interface LinkedSource {
   readonly score: number;
 }
 
+/** Training that goes on; it can be paused under the id that the compute process trains. */
+export interface Training {
+  readonly id: ModelId;
+  readonly paused: boolean;
+}
+
 /** What the host knows of an open model; everything heavy stays in the compute process. */
 export class Model {
   readonly uri: vscode.Uri;
   private readonly table = new Map<string, ColumnData>();
+  private readonly points: TrainingUpdate['points'][number][] = [];
+  private readonly epochs: TrainingUpdate['rows'][number][] = [];
   private state: {
     suggestions?: SuggestResult;
     selection: readonly number[];
@@ -28,6 +38,8 @@ export class Model {
     recipe?: string;
     evaluation?: Evaluation;
     sources: readonly LinkedSource[];
+    rounds?: RoundsResult;
+    training?: Training;
   } = { selection: [], sources: [] };
 
   constructor(
@@ -140,6 +152,44 @@ export class Model {
   set sources(sources: readonly LinkedSource[]) {
     this.state.sources = sources;
     this.changed(this, 'links');
+  }
+
+  /** Rounds of removing and training that were made of it, or that it is one of. */
+  get rounds(): RoundsResult | undefined {
+    return this.state.rounds;
+  }
+
+  set rounds(rounds: RoundsResult | undefined) {
+    this.state.rounds = rounds;
+    this.changed(this, 'rounds');
+  }
+
+  /** The live curves of the training that goes on, or was the last. */
+  get curve(): TrainingUpdate {
+    return { points: this.points, rows: this.epochs };
+  }
+
+  addTraining({ points, rows }: TrainingUpdate): void {
+    // A new run begins with its epoch 0, or with a step that was there before.
+    const [first] = points;
+    if (rows.some(({ epoch }) => epoch === 0) || (first && first.step <= (this.points.at(-1)?.step ?? 0))) {
+      this.points.length = 0;
+      this.epochs.length = 0;
+    }
+    this.points.push(...points);
+    // Long runs are thinned: a curve is a thousand pixels wide.
+    if (this.points.length > mostPoints) this.points.splice(0, this.points.length, ...this.points.filter((_, index) => index % 2 === 1));
+    this.epochs.push(...rows);
+    this.changed(this, 'curve');
+  }
+
+  get training(): Training | undefined {
+    return this.state.training;
+  }
+
+  set training(training: Training | undefined) {
+    this.state.training = training;
+    this.changed(this, 'training');
   }
 
   layer(name: string): LayerSummary | undefined {

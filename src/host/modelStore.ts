@@ -133,13 +133,15 @@ export class ModelStore implements vscode.Disposable {
 
   private fire(model: Model, change: StoreEvent['change'], columns?: readonly ColumnData[]): void {
     this.emitter.fire({ model, change, columns });
-    if (change !== 'columns' && change !== 'selection') this.setContexts();
+    if (change !== 'columns' && change !== 'selection' && change !== 'curve') this.setContexts();
   }
 
   private setContexts(): void {
     const set = (key: string, value: boolean): void => void vscode.commands.executeCommand('setContext', key, value);
     set(contexts.modelOpen, this.models.size > 0);
     set(contexts.running, this.current?.running !== undefined);
+    set(contexts.training, this.current?.training !== undefined);
+    set(contexts.paused, this.current?.training?.paused === true);
     set(contexts.hasSuggestions, (this.current?.suggestions?.suggestions.length ?? 0) > 0);
   }
 }

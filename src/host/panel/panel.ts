@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { HostMethods, PanelCompute, PanelEvent, PanelRequest, PanelSnapshot } from '../../compute/panelProtocol';
+import { inlineRows, type HostMethods, type PanelCompute, type PanelEvent, type PanelRequest, type PanelSnapshot } from '../../compute/panelProtocol';
 import type { ColumnData, Params } from '../../compute/protocol';
 import { syntheticRecipe } from '../../compute/syntheticRecipe';
 import { CancelledError, ParticlizeError } from '../../core/graph/errors';
@@ -58,6 +58,12 @@ export class Panel implements vscode.Disposable {
       case 'running':
         this.post({ kind: 'running', running: this.model.running });
         break;
+      case 'rounds':
+        if (this.model.rounds) this.post({ kind: 'rounds', rounds: this.model.rounds });
+        break;
+      case 'curve':
+        this.post({ kind: 'curve', curve: this.model.curve });
+        break;
       case 'selection':
         this.post({ kind: 'selection', rows: this.model.selection, focus: this.model.focus });
         break;
@@ -81,6 +87,8 @@ export class Panel implements vscode.Disposable {
       suggestions: model.suggestions,
       running: model.running,
       selection: model.selection,
+      rounds: model.rounds,
+      curve: model.curve.points.length > 0 ? model.curve : undefined,
       focus: model.focus,
       linkedLayers: [...new Set(model.sources.flatMap(({ links }) => links.map(({ layer }) => layer)))],
     };
@@ -127,6 +135,11 @@ export class Panel implements vscode.Disposable {
     const { actions, jobs, log } = services;
     return {
       snapshot: async () => this.snapshot(),
+      values: async ({ column: name, from, to }) => {
+        const column = model.column(name);
+        if (!column) throw new ParticlizeError({ cause: `there is no column '${name}' any more`, action: 'Open the model again' });
+        return column.values.slice(from, to);
+      },
       goToDefinition: ({ layer }) => call(commands.goToDefinition, { model, layer: { name: layer } }),
       select: async ({ rows }) => {
         services.models.active = model;
@@ -173,8 +186,9 @@ async function saveFile(model: Model, name: string, content: string | Uint8Array
   return { path: target.fsPath };
 }
 
-/** Arrays from the process may be views of a larger message, all of which would travel on to the webview. */
+/** Arrays from the process may be views of a larger message, all of which would travel on to the webview; large ones are asked for. */
 function compact(column: ColumnData): ColumnData {
   const { values } = column;
+  if (values.length > inlineRows) return { ...column, values: new Float32Array() };
   return values.byteLength === values.buffer.byteLength ? column : { ...column, values: values.slice() };
 }
