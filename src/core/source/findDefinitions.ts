@@ -4,7 +4,7 @@ import { ownerOf, type FoundLayer, type FoundSize } from './frameworkReader';
 import { frameworks } from './frameworks';
 import { lowerJavaScript } from './lowerJavaScript';
 import { lowerPython } from './lowerPython';
-import type { CallNode, NumberNode } from './program';
+import type { CallNode, NumberNode, Program } from './program';
 import { Scopes } from './scopes';
 import type { Language, Parse, SyntaxNode } from './syntaxTree';
 import { findUses, type Use } from './uses';
@@ -32,6 +32,12 @@ export interface AnalysedSource {
 export interface AnalysedLayer {
   readonly definition: LayerDefinition;
   readonly found: FoundLayer;
+}
+
+/** A file in the form that everything else looks at. */
+export function programOf(text: string, language: Language, parse: Parse): Program {
+  const tree = parse(text, language);
+  return language === 'python' ? lowerPython(tree) : lowerJavaScript(tree);
 }
 
 export function analyseSource(text: string, language: Language, parse: Parse): AnalysedSource {

@@ -12,8 +12,10 @@ export interface FollowedModel {
   readonly name: string;
   /** In the order of the model, for PyTorch; in the order in which they are made, for Keras. */
   readonly layers: readonly FollowedLayer[];
-  /** The model itself, where it is one of PyTorch. */
+  /** The model itself, where it is one of PyTorch, and what to go on following it with. */
   readonly root?: Value;
+  readonly follow?: Interpreter;
+  readonly hooks?: FollowHooks;
 }
 
 export interface FollowedLayer {
@@ -36,18 +38,14 @@ export function followModels(program: Program, overrides?: ReadonlyMap<NumberNod
   return new ModelFinder(program, overrides).models();
 }
 
-/** The interpreter and what it made, for going on with `forward`. */
-export function frameworkHooks(created: (module: ModuleValue) => void): FollowHooks {
-  return { native: (name, given, call) => nativeCall(name, given, call, created) };
-}
-
 class ModelFinder {
   private created: ModuleValue[] = [];
   private readonly follow: Interpreter;
   private readonly found: FollowedModel[] = [];
+  private readonly hooks: FollowHooks = { native: (name, given, call) => nativeCall(name, given, call, (module) => this.created.push(module)) };
 
   constructor(program: Program, overrides?: ReadonlyMap<NumberNode, number>) {
-    this.follow = new Interpreter(program, frameworkHooks((module) => this.created.push(module)), overrides);
+    this.follow = new Interpreter(program, this.hooks, overrides);
   }
 
   models(): FollowedModel[] {
@@ -102,7 +100,7 @@ class ModelFinder {
     // A part of another model is no model of its own.
     const own = torch.filter((one) => !torch.some((other) => other !== one && other.layers.length > one.layers.length
       && one.layers.every((layer) => other.layers.some(({ module }) => module === layer.module))));
-    this.found.push(...own);
+    this.found.push(...own.map((one) => ({ ...one, follow: this.follow, hooks: this.hooks })));
     const made = this.created.filter((module) => module.framework === 'keras');
     if (made.length > 0) this.found.push({ name, layers: countedLayers(made, name) });
     this.created = [];
