@@ -90,7 +90,7 @@ function telling(columns: readonly ColumnData[], layer: ParticleLayer, except: C
 }
 
 /** The map's column as a distribution, and any column against another; points can be clicked. */
-function layerCharts({ store, client, tooltip }: PanelContext, layer: LayerSummary): View {
+function layerCharts({ store, client, tooltip, pulls }: PanelContext, layer: LayerSummary): View {
   const particles = layer.particles!;
   const mine = [{ name: layer.name, ...particles }];
   const spread = new VegaHost({ tooltip });
@@ -109,6 +109,7 @@ function layerCharts({ store, client, tooltip }: PanelContext, layer: LayerSumma
     store.watch(['columns', 'column', 'theme'], ({ columns, column: name, theme }) => {
       const column = columns.get(name);
       if (!column) return;
+      pulls.need(column.name, particles.firstRow, particles.firstRow + particles.count);
       heading.textContent = strings.distributionOf(column.title);
       spread.show(charts.distribution.draw({ column, layers: mine }, { theme }));
     }),
@@ -118,6 +119,7 @@ function layerCharts({ store, client, tooltip }: PanelContext, layer: LayerSumma
       const across = columns.get(state.scatterX) ?? columns.get(state.column) ?? usable[0];
       const up = columns.get(state.scatterY) ?? telling(usable, mine[0]!, across);
       if (!across || !up) return;
+      for (const { name } of [across, up]) pulls.need(name, particles.firstRow, particles.firstRow + particles.count);
       x.show(columns, across.name);
       y.show(columns, up.name);
       points.show(charts.scatter.draw({ x: across, y: up, layers: mine, selected: new Set(selection) }, { theme }));

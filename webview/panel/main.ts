@@ -5,6 +5,7 @@ import { ProtocolClient } from '../shared/protocolClient';
 import { strings } from '../shared/strings';
 import { readTheme, watchTheme } from '../shared/theme';
 import { Tooltip } from '../shared/tooltip';
+import { columnPulls } from './columnPulls';
 import { detail } from './detail';
 import { header } from './header';
 import { overview } from './overview';
@@ -31,7 +32,7 @@ function start(vscode: VsCodeApi): void {
       return () => removeEventListener('message', listener);
     },
   });
-  const context: PanelContext = { store, client, tooltip: new Tooltip() };
+  const context: PanelContext = { store, client, tooltip: new Tooltip(), pulls: columnPulls(store, client) };
 
   client.on('snapshot', ({ snapshot }) => store.set(withSnapshot(store.state, snapshot)));
   client.on('columns', ({ columns }) => store.set(withColumns(store.state, columns)));

@@ -1,3 +1,4 @@
+import { inlineRows } from '../../src/compute/panelProtocol';
 import { charts } from '../../src/core/charts/registry';
 import { particleName, rowCountOf, rowsOfParticles } from '../../src/core/charts/particleLayers';
 import { fill, h, uniqueId } from '../shared/dom';
@@ -10,9 +11,10 @@ import { hasBehaviour, provenanceText, valueText } from './columnText';
 import { Legend } from '../shared/legend';
 import { reportTo, type PanelContext, type View } from './panelContext';
 import { parseFilter, type ParticleFilter } from './particleFilter';
+import type { PanelState, Store } from './state';
 
 /** The whole model as a map of its particles, coloured by a column, with what its layers cost. */
-export function overview({ store, client, tooltip }: PanelContext): View {
+export function overview({ store, client, tooltip, pulls }: PanelContext): View {
   const report = reportTo(store);
   const map = new Heatmap({
     label: strings.heatmapLabel,
@@ -83,15 +85,16 @@ export function overview({ store, client, tooltip }: PanelContext): View {
       const { columns, layers, theme, withinLayers } = state;
       const column = columns.get(state.column);
       columnSelect.show(columns, state.column);
+      pulls.need(state.column);
       within.checked = withinLayers;
-      filter = parseFilter(state.search, { layers, columns });
+      filter = parseFilter(state.search, { layers, columns, needs: (name) => pulls.need(name) });
       const total = rowCountOf(layers);
-      search.show(state.search, filter, filter.matches ? foundRows(filter, total).length : total, total);
-      const values = column?.values ?? new Float32Array(total).fill(NaN);
-      const { matches } = filter;
+      const found = filter.matches ? foundMask(filter, total) : undefined;
+      search.show(state.search, filter, found ? found.reduce((sum, one) => sum + one, 0) : total, total);
+      const values = column?.values.length ? column.values : new Float32Array(total).fill(NaN);
       const scale = column?.scale ?? 'sequential';
       const colouring = colourCells(
-        { values, scale, layers, withinLayers, ...(matches ? { faded: (row: number) => !matches(row) } : {}) },
+        { values, scale, layers, withinLayers, ...(found ? { faded: (row: number) => found[row] === 0 } : {}) },
         theme,
       );
       map.setTheme(theme);
@@ -108,13 +111,13 @@ export function overview({ store, client, tooltip }: PanelContext): View {
       next.hidden = !snapshot || hasBehaviour(columns) || running !== undefined;
       next.textContent = snapshot?.recipe ? strings.behaviourReady : strings.noBehaviour;
     }),
-    store.watch(['snapshot', 'columns', 'column', 'theme'], ({ snapshot, columns, column, theme }) => {
+    afterMap(store, ['snapshot', 'columns', 'column', 'theme'], ({ snapshot, columns, column, theme }) => {
       if (!snapshot) return;
       const importance = columns.get(column);
       const worth = importance && importance.scale !== 'categorical' ? { importance } : {};
       chart.show(charts.costByLayer.draw({ layers: snapshot.summary.layers, ...worth }, { theme }));
     }),
-    store.watch(['columns', 'column', 'layers', 'theme'], ({ columns, column: name, layers, theme }) => {
+    afterMap(store, ['columns', 'column', 'layers', 'theme'], ({ columns, column: name, layers, theme }) => {
       const column = columns.get(name);
       // Numbers of classes have no order: neither quartiles nor a median.
       const ordered = column !== undefined && column.scale !== 'categorical';
@@ -132,6 +135,20 @@ export function overview({ store, client, tooltip }: PanelContext): View {
       chart.dispose();
       spread.dispose();
     },
+  };
+}
+
+/** Watches like the store does; of a large model charts wait until the map is drawn and its values have come to rest. */
+function afterMap(store: Store, keys: readonly (keyof PanelState)[], call: (state: PanelState) => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stop = store.watch(keys, (state) => {
+    clearTimeout(timer);
+    if (rowCountOf(state.layers) <= inlineRows) call(state);
+    else timer = setTimeout(() => call(store.state), 300);
+  });
+  return () => {
+    clearTimeout(timer);
+    stop();
   };
 }
 
@@ -163,6 +180,13 @@ function searchField(changed: (text: string) => void, selectFound: () => void) {
       select.hidden = !filter.matches || found === 0;
     },
   };
+}
+
+/** 1 for each row that the filter finds. */
+function foundMask({ matches }: ParticleFilter, total: number): Uint8Array {
+  const mask = new Uint8Array(total);
+  for (let row = 0; row < total; row++) if (matches?.(row)) mask[row] = 1;
+  return mask;
 }
 
 function foundRows(filter: ParticleFilter, total: number): number[] {

@@ -1,5 +1,6 @@
 import type { ProtocolClient } from '../shared/protocolClient';
 import type { Tooltip } from '../shared/tooltip';
+import type { ColumnPulls } from './columnPulls';
 import type { Store } from './state';
 
 /** What every view of the panel gets. */
@@ -7,6 +8,7 @@ export interface PanelContext {
   readonly store: Store;
   readonly client: ProtocolClient;
   readonly tooltip: Tooltip;
+  readonly pulls: ColumnPulls;
 }
 
 /** A part of the panel; `dispose` undoes what it watches and observes. */

@@ -6,6 +6,8 @@ import { strings } from '../shared/strings';
 export interface Searchable {
   readonly layers: readonly ParticleLayer[];
   readonly columns: ReadonlyMap<string, ColumnData>;
+  /** Hears which columns the search looks at: those of large models are fetched then. */
+  readonly needs?: (column: string) => void;
 }
 
 export interface ParticleFilter {
@@ -20,13 +22,13 @@ export interface ParticleFilter {
  * `conv*` and `conv1/kernel:3` match layers or particles, `kernel` a kind, `dead` particles that do nothing,
  * `l2<0.1` compares a column (`<`, `<=`, `>`, `>=`, `=`, `!=`); `-` in front excludes.
  */
-export function parseFilter(search: string, { layers, columns }: Searchable): ParticleFilter {
+export function parseFilter(search: string, { layers, columns, needs = () => undefined }: Searchable): ParticleFilter {
   const tests: ((row: number) => boolean)[] = [];
   // Spaces around an operator belong to it: `l2 < 0.1`.
   const words = search.replace(/\s*(<=|>=|!=|[<>=])\s*/g, '$1').split(/\s+/).filter((word) => word.length > 0);
   for (const word of words) {
     const negated = word.length > 1 && (word.startsWith('-') || word.startsWith('!'));
-    const found = testOf(negated ? word.slice(1) : word, layers, columns);
+    const found = testOf(negated ? word.slice(1) : word, layers, columns, needs);
     if (typeof found === 'string') return { problem: found };
     tests.push(negated ? (row) => !found(row) : found);
   }
@@ -35,10 +37,10 @@ export function parseFilter(search: string, { layers, columns }: Searchable): Pa
 
 type Test = (row: number) => boolean;
 
-function testOf(word: string, layers: readonly ParticleLayer[], columns: ReadonlyMap<string, ColumnData>): Test | string {
+function testOf(word: string, layers: readonly ParticleLayer[], columns: ReadonlyMap<string, ColumnData>, needs: (column: string) => void): Test | string {
   const comparison = /^([^<>=!]+)(<=|>=|!=|<|>|=)(.+)$/.exec(word);
-  if (comparison) return comparisonTest(comparison[1]!, comparison[2]!, comparison[3]!, columns);
-  if (word.toLowerCase() === 'dead') return deadTest(layers, columns);
+  if (comparison) return comparisonTest(comparison[1]!, comparison[2]!, comparison[3]!, columns, needs);
+  if (word.toLowerCase() === 'dead') return deadTest(layers, columns, needs);
   const pattern = globPattern(word);
   const matching = layers.map((layer) => pattern.test(layer.name) || pattern.test(layer.kind) || pattern.test(`${layer.kind}s`));
   const particle = word.includes('/') || word.includes(':');
@@ -51,9 +53,10 @@ function testOf(word: string, layers: readonly ParticleLayer[], columns: Readonl
   return word.includes('*') || word.includes('?') ? () => false : strings.unknownWord(word);
 }
 
-function comparisonTest(name: string, operator: string, limit: string, columns: ReadonlyMap<string, ColumnData>): Test | string {
+function comparisonTest(name: string, operator: string, limit: string, columns: ReadonlyMap<string, ColumnData>, needs: (column: string) => void): Test | string {
   const column = findColumn(name, columns);
   if (!column) return strings.unknownColumn(name, [...columns.keys()].slice(0, 4).join(', '));
+  needs(column.name);
   const percent = limit.endsWith('%');
   const number = Number(percent ? limit.slice(0, -1) : limit.replace('−', '-')) / (percent ? 100 : 1);
   if (Number.isNaN(number)) return strings.unknownWord(limit);
@@ -79,10 +82,11 @@ function comparisonTest(name: string, operator: string, limit: string, columns: 
  * Dead: never active on the data, where that was measured; else weights that are next to nothing beside the largest
  * of their layer.
  */
-function deadTest(layers: readonly ParticleLayer[], columns: ReadonlyMap<string, ColumnData>): Test | string {
+function deadTest(layers: readonly ParticleLayer[], columns: ReadonlyMap<string, ColumnData>, needs: (column: string) => void): Test | string {
   const measured = [...columns.values()].find((column) => /dead/i.test(column.name));
   const norm = columns.get('l2') ?? columns.get('l1');
   if (!measured && !norm) return strings.behaviourColumn('dead');
+  for (const column of [measured, norm]) if (column) needs(column.name);
   const largest = layers.map((layer) => {
     let most = 0;
     for (let i = 0; norm && i < layer.count; i++) most = Math.max(most, Math.abs(norm.values[layer.firstRow + i]!) || 0);

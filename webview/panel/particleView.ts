@@ -8,7 +8,7 @@ import { closeUps } from './closeUps';
 import { columnGroups, provenanceText, valueText } from './columnText';
 import { muting } from './muting';
 import { reportTo, type PanelContext, type View } from './panelContext';
-import { particleWords } from './particleWords';
+import { particleWords, rankedColumns } from './particleWords';
 import type { PanelState } from './state';
 import { weightImages } from './weightImages';
 
@@ -56,6 +56,13 @@ export function particleView(context: PanelContext): View {
       fill(more, lower?.element);
     }),
     store.watch(['particle', 'columns', 'selection', 'layers'], ({ particle, columns, selection, layers }) => {
+      const home = layers[layerIndexAt(layers, particle)];
+      const rows = selection.length > 1 ? selection : particle >= 0 ? [particle] : [];
+      for (const { name } of columns.values()) {
+        for (const row of rows.slice(0, 1)) context.pulls.need(name, row, row + 1);
+        // Ranks are within the layer.
+        if (home && rankedColumns.has(name)) context.pulls.need(name, home.firstRow, home.firstRow + home.count);
+      }
       const sentences = selection.length > 1 ? [] : particleWords(particle, columns, layers);
       fill(words, sentences.length > 0 ? h('section', { class: 'words', attributes: { 'aria-label': strings.inWords } }, h('p', {}, sentences.join(' '))) : null);
     }),

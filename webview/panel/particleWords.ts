@@ -3,6 +3,9 @@ import { formatChange, formatNumber, formatPercent } from '../../src/core/charts
 import { layerIndexAt, particleName, type ParticleLayer } from '../../src/core/charts/particleLayers';
 import { strings } from '../shared/strings';
 
+/** Columns of which a particle's place among its layer is told. */
+export const rankedColumns: ReadonlySet<string> = new Set(['l2', 'ablationLossChange', 'estimatedLossChange']);
+
 /** What the columns say of a particle, in sentences; only what is known and worth saying. */
 export function particleWords(
   row: number, columns: ReadonlyMap<string, ColumnData>, layers: readonly ParticleLayer[], classes?: readonly string[],

@@ -41,19 +41,20 @@ export interface ColourDomain {
  * negative; diverging ones are symmetric. A handful of outliers (a hundredth) does not flatten everything else.
  */
 export function colourDomain(values: ArrayLike<number>, scale: ScaleKind): ColourDomain | undefined {
-  const finite: number[] = [];
-  for (let i = 0; i < values.length; i++) if (Number.isFinite(values[i])) finite.push(values[i]!);
-  if (finite.length === 0) return undefined;
-  const sorted = Float64Array.from(finite).sort();
-  const low = sorted[0]!;
-  const high = sorted[sorted.length - 1]!;
-  if (scale === 'categorical') return { min: low, max: high, clipped: false };
-  if (scale === 'diverging') {
-    const sizes = sorted.map(Math.abs).sort();
-    const { max, clipped } = withoutOutliers(sizes);
-    return { min: -max, max, clipped };
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
-  const { max, clipped } = withoutOutliers(sorted);
+  if (low > high) return undefined;
+  if (scale === 'categorical') return { min: low, max: high, clipped: false };
+  const sizes = scale === 'diverging';
+  const most = sizes ? Math.max(Math.abs(low), Math.abs(high)) : high;
+  const { max, clipped } = withoutOutliers(sample(values, sizes), most);
+  if (sizes) return { min: -max, max, clipped };
   return { min: low < 0 ? low : 0, max: Math.max(max, low < 0 ? low : 0), clipped };
 }
 
@@ -96,12 +97,27 @@ const categoricalDark = ['#56b4e9', '#e69f00', '#2fbf94', '#e58fc0', '#f0e442', 
 
 const ramps = new Map<string, Uint8Array>();
 
-/** `sorted` ascending: its largest, or the 99th percentile when what lies above it is more than three times as large. */
-function withoutOutliers(sorted: Float64Array): { max: number; clipped: boolean } {
-  const max = sorted[sorted.length - 1]!;
+/** The largest, or the 99th percentile when what lies above it is more than three times as large; `sorted` ascending. */
+function withoutOutliers(sorted: Float64Array, max: number): { max: number; clipped: boolean } {
   const usual = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))]!;
   return usual > 0 && max > 3 * usual ? { max: usual, clipped: true } : { max, clipped: false };
 }
+
+/** Finite values (or their magnitudes) in order: all of them, or evenly spread ones of a million, which sorting would take long. */
+function sample(values: ArrayLike<number>, magnitudes: boolean): Float64Array {
+  const step = Math.max(1, Math.floor(values.length / mostSorted));
+  const found = new Float64Array(Math.ceil(values.length / step));
+  let count = 0;
+  for (let i = 0; i < values.length; i += step) {
+    const value = values[i]!;
+    if (Number.isFinite(value)) found[count++] = magnitudes ? Math.abs(value) : value;
+  }
+  // So few values among so many places that none was hit: then all are looked at.
+  if (count === 0) return Float64Array.from(Array.from(values).filter(Number.isFinite), (value) => (magnitudes ? Math.abs(value) : value)).sort();
+  return found.subarray(0, count).sort();
+}
+
+const mostSorted = 65_536;
 
 function buildRamp(stops: readonly string[]): Uint8Array {
   const points = stops.map((stop) => toOklab(parseColour(stop)));

@@ -70,6 +70,7 @@ function result(message: PanelRequest): unknown {
       applySuggestions: { applied: true, message: 'Applied: digits.small.onnx and digits_torch.py were written.' },
       saveFile: {},
     };
+    if (message.method === 'values') return columnValues(message.params as HostMethods['values']['params']);
     return results[message.method] ?? null;
   }
   const params = message.params as { layer: string; from: number; to: number };
@@ -80,6 +81,11 @@ function result(message: PanelRequest): unknown {
   const { shape, values } = weights[params.layer] ?? { shape: [1, 1], values: new Float32Array(1) };
   const one = values.length / shape[0]!;
   return { shape: [params.to - params.from, ...shape.slice(1)], values: values.slice(params.from * one, params.to * one) };
+}
+
+/** What the column of `largeModel` is in a row: a wave, so that a test knows it too. */
+function columnValues({ from, to }: HostMethods['values']['params']): Float32Array {
+  return Float32Array.from({ length: to - from }, (_, i) => Math.sin((from + i) / 300) ** 2);
 }
 
 /** `conv2 topSamples`, `16,17`: what tells requests of one method apart. */

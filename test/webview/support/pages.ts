@@ -42,7 +42,7 @@ export class Pages {
     return new Pages(server, await harness.launchBrowser(), harness.openPage);
   }
 
-  async panel(data: FakeData, options: { theme?: ThemeName; width?: number; height?: number; language?: string } = {}): Promise<OpenedPage> {
+  async panel(data: FakeData, options: { theme?: ThemeName; width?: number; height?: number; language?: string; beforePage?: () => void } = {}): Promise<OpenedPage> {
     const { theme = 'dark', width = 1280, height = 1000, language = 'en' } = options;
     const { page, problems } = await this.openPage(this.browser, { viewport: { width, height } });
     await page.addInitScript(runnerHelper);
@@ -58,6 +58,7 @@ export class Pages {
       },
       { text: packed(data) },
     );
+    if (options.beforePage) await page.addInitScript(options.beforePage);
     await page.goto(`${this.address}/panel?theme=${theme}&language=${language}`);
     return { page, problems };
   }

@@ -1,10 +1,12 @@
 import type { ParticleLayer } from '../../../src/core/charts/particleLayers';
-import { fill, h, uniqueId } from '../dom';
+import { h, uniqueId } from '../dom';
 import { strings } from '../strings';
 import type { Theme } from '../theme';
 import type { Tooltip, TooltipLine } from '../tooltip';
 import { clamped, panned, revealing, wholeWidth, zoomed, type Camera, type ViewSize } from './camera';
-import { blockOfRow, cellOf, labelHeight, layOut, moved, rowAt, rowsIn, type Layout, type Move, type Rectangle } from './layout';
+import { blockIndexAt, blockOfRow, cellOf, labelHeight, layOut, moved, rowAt, rowsIn, rowsInside, type Layout, type Point, type Rectangle } from './layout';
+import { moves, range } from './keys';
+import { LayerLabels } from './layerLabels';
 import { HeatmapPainter, type CellColours } from './painter';
 
 export interface HeatmapOptions {
@@ -20,17 +22,19 @@ export interface HeatmapOptions {
 
 /**
  * Cells of particles, a block a layer, on a canvas. Click, shift-click, Ctrl-click and dragging select; the wheel
- * scrolls, with Ctrl it zooms; the middle button drags. Arrows move a focus cell that screen readers follow: a real
+ * scrolls, with Ctrl it zooms; zooming out beyond the usual size wraps smaller cells until the whole model is in sight; the
+ * middle button drags. With Alt (or the lasso button) dragging draws a line around cells. Arrows move a focus cell that screen readers follow: a real
  * grid cell element lies over it.
  */
 export class Heatmap {
   readonly element: HTMLElement;
   private readonly canvas = h('canvas', { class: 'heatmap-canvas', attributes: { 'aria-hidden': 'true' } });
-  private readonly labels = h('div', { class: 'heatmap-labels' });
+  private readonly labels: LayerLabels;
   private readonly cell = h('div', { class: 'heatmap-cell', id: uniqueId('cell'), attributes: { role: 'gridcell' } });
   private readonly line = h('div', { attributes: { role: 'row' } }, this.cell);
   private readonly grid: HTMLElement;
   private readonly status = h('div', { class: 'heatmap-status', attributes: { role: 'status' } });
+  private readonly lassoButton = h('button', { class: 'icon-button', type: 'button', title: strings.lasso, attributes: { 'aria-label': strings.lasso, 'aria-pressed': 'false' }, on: { click: () => this.setLasso(!this.lassoMode) } }, '◌');
   private readonly painter = new HeatmapPainter(this.canvas);
   private readonly resizes = new ResizeObserver(() => this.resized());
 
@@ -44,13 +48,19 @@ export class Heatmap {
   private focused = 0;
   private anchor = 0;
   private band: Rectangle | undefined;
+  private lasso: Point[] | undefined;
+  /** Whether dragging draws a line around cells instead of a rectangle. */
+  private lassoMode = false;
+  /** How often cells were halved to see more of the model. */
+  private density = 0;
+  private zoomingOut = 1;
   private drag: Drag | undefined;
-  /** Labels in sight, by index of their layer; kept while they stay in sight so that the keyboard focus stays too. */
-  private readonly labelOf = new Map<number, HTMLElement>();
   private frame = 0;
+  private cells = 0;
 
   constructor(private readonly options: HeatmapOptions) {
     this.theme = options.theme;
+    this.labels = new LayerLabels(options.layerChosen);
     this.grid = h(
       'div',
       {
@@ -77,13 +87,14 @@ export class Heatmap {
         'div',
         { class: 'heatmap-view' },
         this.grid,
-        this.labels,
+        this.labels.element,
         h(
           'div',
           { class: 'heatmap-zoom' },
+          this.lassoButton,
           button('−', strings.zoomOut, zoom(1 / 1.5)),
           button('+', strings.zoomIn, zoom(1.5)),
-          button('⤢', strings.zoomReset, () => this.setCamera(wholeWidth)),
+          button('⤢', strings.zoomReset, () => this.setDensity(this.mostDense())),
         ),
       ),
       this.status,
@@ -95,14 +106,13 @@ export class Heatmap {
     this.canvas.addEventListener('pointerleave', () => this.options.tooltip.hide());
     // Not passive: at the edge the page scrolls, elsewhere the map does.
     this.grid.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
-    this.labels.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
+    this.labels.element.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
     this.resizes.observe(this.element);
   }
 
   setLayers(layers: readonly ParticleLayer[]): void {
     this.layers = layers;
-    this.labelOf.clear();
-    fill(this.labels);
+    this.labels.show(layers);
     this.focused = layers[0]?.firstRow ?? 0;
     this.anchor = this.focused;
     this.layOut();
@@ -113,19 +123,24 @@ export class Heatmap {
   }
 
   setColours(colours: CellColours): void {
+    const grown = colours.length !== this.cells;
+    this.cells = colours.length;
     this.painter.setColours(colours);
+    if (grown) this.painter.setMarks(this.selected, this.hatched);
     this.describeFocus();
     this.redraw();
   }
 
   setSelection(rows: readonly number[]): void {
     this.selected = new Set(rows);
+    this.painter.setMarks(this.selected, this.hatched);
     this.describeFocus();
     this.redraw();
   }
 
   setHatched(rows: readonly number[]): void {
     this.hatched = new Set(rows);
+    this.painter.setMarks(this.selected, this.hatched);
     this.grid.dataset.hatched = String(rows.length);
     this.redraw();
   }
@@ -151,10 +166,9 @@ export class Heatmap {
   }
 
   private layOut(): void {
-    this.layout = layOut(this.layers, this.view.width);
+    this.layout = this.layoutAt(this.density);
     this.painter.layoutChanged();
-    const most = Math.max(220, Math.round(innerHeight * 0.58));
-    const height = Math.max(labelHeight * 2, Math.min(this.layout.height + 6, most));
+    const height = Math.max(labelHeight * 2, Math.min(this.layout.height + 6, mostHeight()));
     this.view = { width: this.view.width, height };
     this.grid.style.height = `${height}px`;
     this.setCamera(this.camera);
@@ -169,12 +183,48 @@ export class Heatmap {
 
   private setCamera(camera: Camera): void {
     this.camera = clamped(camera, this.layout, this.view);
-    this.placeLabels();
+    this.labels.place(this.layout, this.camera, this.view);
     this.placeCell();
     this.redraw();
   }
 
+  private setLasso(on: boolean): void {
+    this.lassoMode = on;
+    this.lassoButton.setAttribute('aria-pressed', String(on));
+  }
+
+  private layoutAt(density: number): Layout {
+    const compact = density > 0 && this.layers.length * labelHeight > mostHeight() / 3;
+    return layOut(this.layers, this.view.width, density, compact);
+  }
+
+  /** The density at which the whole model is in sight; 0 when it already is. */
+  private mostDense(): number {
+    for (let density = 0; density < mostHalvings; density++) {
+      if (this.layoutAt(density).height <= mostHeight()) return density;
+    }
+    return mostHalvings;
+  }
+
+  /** Larger or smaller cells, wrapped anew; what is at `y` stays there. */
+  private setDensity(density: number, y = 0): void {
+    this.zoomingOut = 1;
+    const row = rowAt(this.layout, ...this.toLayout(1, y)) ?? this.layout.blocks[blockIndexAt(this.layout, this.toLayout(0, y)[1])]?.firstRow;
+    this.density = density;
+    this.grid.dataset.density = String(density);
+    this.camera = wholeWidth;
+    this.layOut();
+    const cell = row === undefined ? undefined : cellOf(this.layout, row);
+    if (cell) this.setCamera({ ...wholeWidth, top: cell.top - y });
+  }
+
   private zoom(factor: number, x: number, y: number): void {
+    if (this.camera.scale === 1 && (factor < 1 || this.density > 0)) {
+      this.zoomingOut *= factor;
+      if (this.zoomingOut < 0.7 && this.density < this.mostDense()) this.setDensity(this.density + 1, y);
+      else if (this.zoomingOut > 1.4 && this.density > 0) this.setDensity(this.density - 1, y);
+      if (this.density > 0 || factor < 1) return;
+    }
     this.setCamera(zoomed(this.camera, factor, x, y, this.layout, this.view));
   }
 
@@ -192,42 +242,11 @@ export class Heatmap {
           hatched: this.hatched,
           ...(document.activeElement === this.grid ? { focused: this.focused } : {}),
           ...(this.band ? { band: this.band } : {}),
+          ...(this.lasso ? { lasso: this.lasso } : {}),
         },
         this.theme,
       );
     });
-  }
-
-  /** Labels are real buttons; only those in sight exist. */
-  private placeLabels(): void {
-    const { scale, top } = this.camera;
-    const visible = this.layout.blocks.filter((block) => {
-      const y = block.cellsTop * scale - top;
-      return y > 0 && y - labelHeight < this.view.height;
-    });
-    const kept = new Set<number>();
-    for (const block of visible) {
-      kept.add(block.layer);
-      let label = this.labelOf.get(block.layer);
-      if (!label) {
-        this.labelOf.set(block.layer, (label = this.makeLabel(this.layers[block.layer]!)));
-        this.labels.append(label);
-      }
-      label.style.transform = `translateY(${Math.round(block.cellsTop * scale - top - labelHeight)}px)`;
-    }
-    for (const [layer, label] of this.labelOf) {
-      if (kept.has(layer)) continue;
-      label.remove();
-      this.labelOf.delete(layer);
-    }
-  }
-
-  private makeLabel(layer: ParticleLayer): HTMLElement {
-    const { layerChosen } = this.options;
-    const text = [h('span', { class: 'heatmap-layer' }, layer.name), h('span', { class: 'muted' }, strings.particleCount(layer.count, layer.kind))];
-    if (!layerChosen) return h('div', { class: 'heatmap-label' }, ...text);
-    const title = strings.showLayer(layer.name);
-    return h('button', { class: 'heatmap-label', type: 'button', title, on: { click: () => layerChosen(layer.name) } }, ...text);
   }
 
   private placeCell(): void {
@@ -285,7 +304,9 @@ export class Heatmap {
     } else if (event.key === '-') {
       this.zoom(1 / 1.5, this.view.width / 2, this.view.height / 2);
     } else if (event.key === '0') {
-      this.setCamera(wholeWidth);
+      this.setDensity(0);
+    } else if (event.key === '9') {
+      this.setDensity(this.mostDense());
     } else if (event.key === 'a' && (event.ctrlKey || event.metaKey)) {
       this.select(this.layers.flatMap((layer) => range(layer.firstRow, layer.firstRow + layer.count - 1)));
     } else {
@@ -325,6 +346,11 @@ export class Heatmap {
     this.options.tooltip.hide();
     if (drag.pan) {
       this.setCamera(panned(this.camera, drag.lastX - event.offsetX, drag.lastY - event.offsetY, this.layout, this.view));
+    } else if (this.lassoMode || event.altKey || this.lasso) {
+      const [x, y] = this.toLayout(event.offsetX, event.offsetY);
+      this.lasso ??= [pointOf(this.toLayout(drag.x, drag.y))];
+      this.lasso.push({ x, y });
+      this.redraw();
     } else {
       const [x1, y1] = this.toLayout(Math.min(drag.x, event.offsetX), Math.min(drag.y, event.offsetY));
       const [x2, y2] = this.toLayout(Math.max(drag.x, event.offsetX), Math.max(drag.y, event.offsetY));
@@ -336,12 +362,12 @@ export class Heatmap {
   }
 
   private pointerUp(event: PointerEvent): void {
-    const { drag, band } = this;
+    const { drag, band, lasso } = this;
     this.endDrag();
     if (!drag || drag.pan) return;
     const adding = event.ctrlKey || event.metaKey;
-    if (drag.moved && band) {
-      const rows = rowsIn(this.layout, band);
+    if (drag.moved && (band || lasso)) {
+      const rows = lasso ? rowsInside(this.layout, lasso) : rowsIn(this.layout, band!);
       this.select(adding || event.shiftKey ? [...new Set([...this.selected, ...rows])].sort((a, b) => a - b) : rows);
       return;
     }
@@ -364,6 +390,7 @@ export class Heatmap {
   private endDrag(): void {
     this.drag = undefined;
     this.band = undefined;
+    this.lasso = undefined;
     this.redraw();
   }
 
@@ -397,6 +424,18 @@ export class Heatmap {
   }
 }
 
+/** 4 pixels to a 32nd of one: more than 16 million cells in sight. */
+const mostHalvings = 7;
+
+function pointOf([x, y]: [number, number]): Point {
+  return { x, y };
+}
+
+/** The map leaves room for its legend and what comes next. */
+function mostHeight(): number {
+  return Math.max(220, Math.round(innerHeight * 0.58));
+}
+
 interface Drag {
   readonly pan: boolean;
   readonly x: number;
@@ -404,20 +443,4 @@ interface Drag {
   lastX: number;
   lastY: number;
   moved: boolean;
-}
-
-const moves: Readonly<Record<string, Move>> = {
-  ArrowLeft: 'left',
-  ArrowRight: 'right',
-  ArrowUp: 'up',
-  ArrowDown: 'down',
-  Home: 'home',
-  End: 'end',
-  PageUp: 'previousLayer',
-  PageDown: 'nextLayer',
-};
-
-function range(a: number, b: number): number[] {
-  const from = Math.min(a, b);
-  return Array.from({ length: Math.abs(a - b) + 1 }, (_, i) => from + i);
 }

@@ -19,6 +19,8 @@ export interface Layout {
   readonly cell: number;
   readonly width: number;
   readonly height: number;
+  /** Labels lie over the cells, where there is room. */
+  readonly compact: boolean;
 }
 
 export interface Rectangle {
@@ -31,15 +33,20 @@ export interface Rectangle {
 export const labelHeight = 22;
 const blockGap = 10;
 
-/** Layers one below the other, their particles in lines that wrap at `width`. Many particles get small cells. */
-export function layOut(layers: readonly ParticleLayer[], width: number): Layout {
+/**
+ * Layers one below the other, their particles in lines that wrap at `width`. Many particles get small cells; each step of
+ * `density` halves them, down to a fraction of a pixel, so that all of a large model can be seen at once. `compact` leaves no room for labels: there are more layers than lines of text.
+ */
+export function layOut(layers: readonly ParticleLayer[], width: number, density = 0, compact = false): Layout {
   const total = layers.reduce((sum, layer) => sum + layer.count, 0);
   // Few enough to be looked at one by one: as large as lets 32 stand in a line.
   const roomy = Math.max(14, Math.min(24, Math.floor(width / 32)));
-  const cell = total <= 400 ? roomy : total <= 2000 ? 16 : total <= 12_000 ? 11 : total <= 60_000 ? 7 : 4;
+  const whole = total <= 400 ? roomy : total <= 2000 ? 16 : total <= 12_000 ? 11 : total <= 60_000 ? 7 : 4;
+  const cell = whole / 2 ** density;
   const fits = Math.max(1, Math.floor(width / cell));
   // Widths of layers are mostly multiples of 8: lines that are too line up from layer to layer.
   const columns = fits >= 16 ? fits - (fits % 8) : fits;
+  const [above, below] = compact ? [0, 2] : [labelHeight, blockGap];
   let top = 0;
   const blocks = layers.map((layer, index) => {
     const lines = Math.ceil(layer.count / columns);
@@ -48,14 +55,14 @@ export function layOut(layers: readonly ParticleLayer[], width: number): Layout 
       firstRow: layer.firstRow,
       count: layer.count,
       top,
-      cellsTop: top + labelHeight,
+      cellsTop: top + above,
       columns,
       lines,
     };
-    top += labelHeight + lines * cell + blockGap;
+    top += above + lines * cell + below;
     return block;
   });
-  return { blocks, cell, width, height: Math.max(0, top - blockGap) };
+  return { blocks, cell, width, height: Math.max(0, top - below), compact };
 }
 
 /** The row at a point, or undefined between cells. */
@@ -99,6 +106,32 @@ export function rowsIn(layout: Layout, area: Rectangle): number[] {
     }
   }
   return rows;
+}
+
+/** Rows whose cells have their middle inside a closed line. */
+export function rowsInside(layout: Layout, line: readonly Point[]): number[] {
+  const [xs, ys] = [line.map(({ x }) => x), line.map(({ y }) => y)];
+  const [left, top] = [Math.min(...xs), Math.min(...ys)];
+  const bounds = { left, top, width: Math.max(...xs) - left, height: Math.max(...ys) - top };
+  return rowsIn(layout, bounds).filter((row) => {
+    const cell = cellOf(layout, row)!;
+    return isInside(line, cell.left + cell.width / 2, cell.top + cell.height / 2);
+  });
+}
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A ray to the right crosses the line an odd number of times. */
+function isInside(line: readonly Point[], x: number, y: number): boolean {
+  let inside = false;
+  line.forEach((a, i) => {
+    const b = line[(i + 1) % line.length]!;
+    if (a.y > y !== b.y > y && x < a.x + ((y - a.y) / (b.y - a.y)) * (b.x - a.x)) inside = !inside;
+  });
+  return inside;
 }
 
 export type Move = 'left' | 'right' | 'up' | 'down' | 'home' | 'end' | 'previousLayer' | 'nextLayer';

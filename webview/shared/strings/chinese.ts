@@ -10,6 +10,7 @@ export const chinese: Strings = {
   showLayer: (name) => `显示层 ${name}`,
   zoomIn: '放大',
   zoomOut: '缩小',
+  lasso: '画线圈选粒子（或按住 Alt 拖动）',
   zoomReset: '显示全部',
   notComputed: '未计算',
   missingCount: (count) => `${grouped(count)} 个没有值`,

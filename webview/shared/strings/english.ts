@@ -7,6 +7,7 @@ export const english = {
   showLayer: (name: string) => `Show layer ${name}`,
   zoomIn: 'Zoom in',
   zoomOut: 'Zoom out',
+  lasso: 'Draw a line around particles to select them (or hold Alt while dragging)',
   zoomReset: 'Show everything',
   notComputed: 'not computed',
   missingCount: (count: number) => `${grouped(count)} without a value`,
