@@ -25,7 +25,7 @@ const targets = [2, 3, 5];
 const methods = ['magnitude', 'fpgm', 'taylor', 'hessian'];
 /** Fine-tuning steps of 64 samples, the same for everybody. */
 const nets: Readonly<Record<string, { readonly title: string; readonly steps: number }>> = {
-  digits: { title: 'Digits CNN', steps: 100 }, lenet: { title: 'LeNet, MNIST', steps: 100 }, resnet20: { title: 'ResNet-20, CIFAR-10', steps: 40 },
+  digits: { title: 'Digits CNN', steps: 100 }, lenet: { title: 'LeNet, MNIST', steps: 100 }, resnet20: { title: 'ResNet-20, CIFAR-10', steps: 24 },
 };
 
 /**

@@ -158,8 +158,8 @@ def gradients(net, importance, method, x, y):
 
 
 # Each of its samples has a backward pass of its own, before every step.
-HESSIAN = 48
-STEPS = {"magnitude": 100, "fpgm": 100, "taylor": 60, "hessian": 30}
+HESSIAN = 32
+STEPS = {"magnitude": 100, "fpgm": 100, "taylor": 60, "hessian": 20}
 IMPORTANCE = {
     "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2), "fpgm": tp.importance.FPGMImportance,
     "taylor": tp.importance.GroupTaylorImportance, "hessian": tp.importance.GroupHessianImportance,

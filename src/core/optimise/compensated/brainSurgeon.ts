@@ -1,5 +1,5 @@
 import type { BehaviourContext } from '../../behaviour/behaviour';
-import { batchModel, openRunner } from '../../evaluate/batching';
+import { batchModel, batchSize, bytesPerSample, openRunner } from '../../evaluate/batching';
 import { nodeMacs } from '../../evaluate/cost';
 import { intOf } from '../../graph/attributes';
 import { throwIfCancelled } from '../../graph/errors';
@@ -16,6 +16,8 @@ import { sensitivities } from './sensitivity';
 export interface ChoiceOptions {
   /** Share of the multiply-accumulates that may stay. */
   readonly macs: number;
+  /** Saving more than what is left to this share counts for nothing; `macs` when left out. */
+  readonly lastMacs?: number;
   readonly samples: number;
   readonly ridge: number;
   readonly directions: number;
@@ -51,7 +53,7 @@ export async function chooseCompensated(context: BehaviourContext, options: Choi
   const rows: number[] = [];
   let predicted = 0;
   let turn = 0;
-  const target = options.macs * costs.total();
+  const [target, last] = [options.macs * costs.total(), (options.lastMacs ?? options.macs) * costs.total()];
   while (costs.total() > target) {
     throwIfCancelled(task);
     turn++;
@@ -62,7 +64,7 @@ export async function chooseCompensated(context: BehaviourContext, options: Choi
       for (const bundle of open) if (left.get(bundle.group)! > 1 && (!best || bundle.score < best.score)) best = bundle;
       if (!best || best.scored === turn) break;
       best.error = best.parts.reduce((sum, { site, columns }) => sum + site.errorWithout(columns), 0);
-      best.score = best.error / Math.max(costs.saved(best.cuts), 1) ** options.costPower;
+      best.score = best.error / Math.max(Math.min(costs.saved(best.cuts), costs.total() - last), 1) ** options.costPower;
       best.scored = turn;
     }
     if (!best) break;
@@ -179,12 +181,13 @@ class OpenSite {
 }
 
 async function openSites(context: BehaviourContext, options: ChoiceOptions): Promise<ReadonlyMap<string, OpenSite>> {
-  const { engine, data, task } = context;
+  const { engine, data, task, memoryBytes } = context;
   const model = await batchModel(context.graph);
   const { graph } = model;
   const sites = linearSites(graph);
   const sensitivity = await sensitivities(context, sites, options);
-  const count = Math.min(options.samples, data.count);
+  const each = bytesPerSample(graph, sites.map(({ input }) => input));
+  const count = Math.min(options.samples, data.count, batchSize(memoryBytes, each, options.samples));
   const inputs = await data.inputs(0, count);
   const fetches = [...new Set(sites.map(({ input }) => input))].filter((name) => !inputs.has(name));
   const products = await openProducts(engine);

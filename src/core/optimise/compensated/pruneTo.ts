@@ -27,7 +27,7 @@ export interface Pruned {
   readonly reached: boolean;
 }
 
-const defaults: Omit<ChoiceOptions, 'macs'> = { samples: 256, ridge: 0.01, directions: 2, temperature: 2, costPower: 1 };
+const defaults: Omit<ChoiceOptions, 'macs'> = { samples: 256, ridge: 0.1, directions: 2, temperature: 2, costPower: 1 };
 
 /**
  * A model with at most a share of its multiply-accumulates: in rounds, each of which chooses by `chooseCompensated` on the model as it
@@ -45,8 +45,8 @@ export async function pruneTo(context: BehaviourContext, options: PruneOptions):
     if (now <= options.macs * whole) return { graph, rows: gone, macs: now, reached: true };
     task?.progress?.(Math.log(whole / now), Math.log(1 / options.macs), `Choosing what can go, round ${round}`);
     const own = graph === original ? table : decompose(graph);
-    const aim = Math.max(options.macs * whole, (options.perRound ?? 0.75) * now);
-    const { rows } = await chooseCompensated({ ...context, graph, table: own }, { ...settings, macs: aim / now });
+    const aim = Math.max(options.macs * whole, (options.perRound ?? 0.65) * now);
+    const { rows } = await chooseCompensated({ ...context, graph, table: own }, { ...settings, macs: aim / now, lastMacs: (options.macs * whole) / now });
     if (!rows.length) return { graph, rows: gone, macs: now, reached: false };
     // Rows of the smaller model are named by those of the original that are left.
     const removed = new Set(gone);

@@ -1,4 +1,4 @@
-import { batchModel, openRunner } from '../../evaluate/batching';
+import { batchModel, batchSize, bytesPerSample, openRunner } from '../../evaluate/batching';
 import { throwIfCancelled } from '../../graph/errors';
 import type { ModelGraph } from '../../graph/modelGraph';
 import { asFloat32, float32Array } from '../../graph/numeric';
@@ -30,7 +30,7 @@ export const mostColumns = 2304;
  * into the running mean of the batch normalisation behind. Only samples' inputs are used, no labels.
  */
 export async function reconstruct(
-  original: ModelGraph, smaller: ModelGraph, { engine, data, task }: Pick<BehaviourContext, 'engine' | 'data' | 'task'>, kept: KeptOutputs, { samples, ridge }: ReconstructOptions,
+  original: ModelGraph, smaller: ModelGraph, { engine, data, task, memoryBytes }: Pick<BehaviourContext, 'engine' | 'data' | 'task' | 'memoryBytes'>, kept: KeptOutputs, { samples, ridge }: ReconstructOptions,
 ): Promise<ModelGraph> {
   const [before, model] = [await batchModel(original), await batchModel(smaller)];
   const old = new Map(linearSites(before.graph).map((site) => [site.node.name, site]));
@@ -40,8 +40,10 @@ export async function reconstruct(
   });
   if (!sites.some((site) => old.get(site.node.name)!.channels > site.channels)) return smaller;
   const first = sites.findIndex((site) => old.get(site.node.name)!.channels > site.channels);
-  const count = Math.min(samples, data.count);
+  const outputs = sites.slice(first).map((site) => old.get(site.node.name)!.output);
+  const count = Math.min(samples, data.count, batchSize(memoryBytes, bytesPerSample(before.graph, [...outputs, ...sites.map(({ input }) => input)]), samples));
   const inputs = await data.inputs(0, count);
+  const wanted = await valuesOf(before, inputs, outputs);
   const products = await openProducts(engine);
   const random = seededRandom(data.seed);
   const tensors = new Map(smaller.tensors);
@@ -51,7 +53,6 @@ export async function reconstruct(
     for (const site of sites.slice(first)) {
       throwIfCancelled(task);
       const was = old.get(site.node.name)!;
-      const wanted = await valuesOf(before, inputs, [was.output]);
       const graph = { ...model.graph, tensors: new Map([...model.graph.tensors, ...[...tensors].filter(([name]) => model.graph.tensors.has(name))]) };
       if (!known.has(site.input)) for (const [name, value] of await valuesOf({ ...model, graph }, known, [site.input])) known.set(name, value);
       const y = wanted.get(was.output)!;
