@@ -12,9 +12,11 @@ import { loadNative } from '../../src/engines/ort/loadOrt';
 import { createTfjsEngine } from '../../src/engines/tfjs/tfjsEngine';
 import { randomArray, relativeError, seededRandom } from '../core/support/graphs';
 import { benchModels, type BenchModel } from './forwardModels';
-import { faster, median, milliseconds, timed, type Bench, type Row } from './measure';
+import { costOf, costRatio, quietCost, rest, shownCost, type Bench, type Cost, type Row } from './measure';
 
 const threads = availableParallelism();
+/** For ours beside the plain session, and again for all the others. */
+const longestMs = 8000;
 
 /**
  * A forward pass of ours through `compile` (inputs and outputs as arrays) against a plain session of onnxruntime-node on an ONNX
@@ -42,8 +44,8 @@ export const bench: Bench = {
 
 interface Runner {
   readonly title: string;
-  /** One pass; its milliseconds. */
-  run(): Promise<number>;
+  /** One pass. */
+  run(): Promise<Cost>;
   readonly result?: Float32Array;
   dispose(): Promise<void>;
 }
@@ -61,7 +63,7 @@ async function measure(model: BenchModel, torch: TorchProcess | undefined): Prom
     else if (engine.unsupported(graph).length) console.log(`${engine.title} cannot run ${model.name}: ${engine.unsupported(graph).join()}`);
     else runners.push(await engineRunner(engine, graph, x));
   }
-  const times = runners.map((): number[] => []);
+  const costs = runners.map((): Cost[] => []);
   for (const runner of runners) {
     for (let round = 0; round < 3; round++) await runner.run();
     const truth = runners[1]!.result;
@@ -70,19 +72,21 @@ async function measure(model: BenchModel, torch: TorchProcess | undefined): Prom
       if (error > 1e-4) throw new Error(`${runner.title} gives other numbers for ${model.name}: relative error ${error}`);
     }
   }
+  const measureIn = async (order: readonly number[]): Promise<void> => {
+    for (const index of order) {
+      await rest();
+      costs[index]!.push(await runners[index]!.run());
+    }
+  };
   // Ours and the plain session lie side by side, in changing order, with many rounds: their difference is to be small.
-  for (let round = 0; round < 60; round++) {
-    for (const index of round % 2 ? [0, 1] : [1, 0]) times[index]!.push(await runners[index]!.run());
-  }
-  const pairs = times[0]!.map((time, round) => times[1]![round]! / time);
-  for (let round = 0; round < 7; round++) for (let index = 2; index < runners.length; index++) times[index]!.push(await runners[index]!.run());
+  for (let round = 0, end = performance.now() + longestMs; round < 100 && (round < 12 || performance.now() < end); round++) await measureIn(round % 2 ? [0, 1] : [1, 0]);
+  const remaining = runners.map((_, index) => index).slice(2);
+  for (let round = 0, end = performance.now() + longestMs; round < 21 && (round < 3 || performance.now() < end); round++) await measureIn(remaining);
   for (const runner of runners) await runner.dispose();
-  const own = median(times[0]!);
-  const row = (index: number, ratio: number): Row => ({
-    what: `${model.title}: ${ours.title}`, ours: milliseconds(own), against: runners[index]!.title,
-    theirs: milliseconds(median(times[index]!)), ratio: faster(ratio),
-  });
-  return runners.slice(1).map((_, index) => row(index + 1, index === 0 ? median(pairs) : median(times[index + 1]!) / own));
+  const [own, ...peers] = costs.map(quietCost);
+  return peers.map((cost, index) => ({
+    what: `${model.title}: ${ours.title}`, ours: shownCost(own!), against: runners[index + 1]!.title, theirs: shownCost(cost), ratio: costRatio(own!, cost),
+  }));
 }
 
 async function engineRunner(engine: Engine, graph: ModelGraph, x: NdArray): Promise<Runner> {
@@ -94,7 +98,7 @@ async function engineRunner(engine: Engine, graph: ModelGraph, x: NdArray): Prom
     get result() {
       return state.result;
     },
-    run: () => timed(async () => {
+    run: () => costOf(async () => {
       state.result = (await program.run(new Map([['x', x]]))).get(output)!.data as Float32Array;
     }),
     dispose: () => program.dispose(),
@@ -113,7 +117,7 @@ async function plainRunner(graph: ModelGraph, model: BenchModel, x: NdArray): Pr
     get result() {
       return state.result;
     },
-    run: () => timed(async () => {
+    run: () => costOf(async () => {
       const results = await session.run({ x: new ort.Tensor('float32', x.data as Float32Array, [...x.shape]) });
       state.result = results[session.outputNames[0]!]!.data as Float32Array;
     }),
@@ -135,7 +139,7 @@ function onnxFile(graph: ModelGraph, model: BenchModel): Promise<Uint8Array> {
   }).whole();
 }
 
-/** PyTorch runs in a process of its own, which answers each line with the milliseconds of a pass. */
+/** PyTorch runs in a process of its own, which answers each line with what a pass took. */
 class TorchProcess {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string>;
@@ -146,21 +150,24 @@ class TorchProcess {
   }
 
   async runner(model: BenchModel, parameters: number): Promise<Runner> {
-    const [, theirs] = await this.ask(model.name);
+    const [, , theirs] = await this.ask(model.name);
     // PyTorch's LSTM counts as many; batch norms' statistics are no parameters there.
     if (Math.abs(theirs - parameters) > parameters * 0.02) throw new Error(`${model.name} is another net in PyTorch: ${theirs} and ${parameters} parameters`);
-    return { title: 'PyTorch', run: async () => (await this.ask(model.name))[0], dispose: () => Promise.resolve() };
+    return { title: 'PyTorch', run: async () => {
+      const [wallMs, cpuMs] = await this.ask(model.name);
+      return { wallMs, cpuMs };
+    }, dispose: () => Promise.resolve() };
   }
 
   end(): void {
     this.child.stdin!.end();
   }
 
-  private async ask(name: string): Promise<readonly [number, number]> {
+  private async ask(name: string): Promise<readonly [wallMs: number, cpuMs: number, parameters: number]> {
     this.child.stdin!.write(`${name}\n`);
     const { value, done } = await this.lines.next();
     if (done) throw new Error('PyTorch ended early');
-    const [ms, parameters] = String(value).split(' ').map(Number);
-    return [ms!, parameters!];
+    const [wallMs, cpuMs, parameters] = String(value).split(' ').map(Number);
+    return [wallMs!, cpuMs!, parameters!];
   }
 }

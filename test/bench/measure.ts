@@ -41,6 +41,39 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
+/** What one run takes: time on the clock, and of the processor on all threads, which other programs do not lengthen. */
+export interface Cost {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+export async function costOf(work: () => Promise<unknown>): Promise<Cost> {
+  const before = process.cpuUsage();
+  const wallMs = await timed(work);
+  const { user, system } = process.cpuUsage(before);
+  return { wallMs, cpuMs: (user + system) / 1000 };
+}
+
+/** The lower quartile of each: what a run takes when it is left alone, without trusting the luckiest one. */
+export function quietCost(costs: readonly Cost[]): Cost {
+  const quartile = (values: readonly number[]): number => [...values].sort((one, two) => one - two)[values.length >> 2] ?? NaN;
+  return { wallMs: quartile(costs.map(({ wallMs }) => wallMs)), cpuMs: quartile(costs.map(({ cpuMs }) => cpuMs)) };
+}
+
+export function shownCost({ wallMs, cpuMs }: Cost): string {
+  return `${milliseconds(wallMs)} (CPU ${milliseconds(cpuMs)})`;
+}
+
+/** How much faster ours is, on the clock and in processor time. */
+export function costRatio(ours: Cost, theirs: Cost): string {
+  return `${faster(theirs.wallMs / ours.wallMs)} (CPU ${faster(theirs.cpuMs / ours.cpuMs)})`;
+}
+
+/** Lets threads of a run before come to rest, which would take the processor from the next one. */
+export function rest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((one, two) => one - two);
   const middle = sorted.length >> 1;

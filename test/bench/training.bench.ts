@@ -13,10 +13,14 @@ import { createOrtEngine } from '../../src/engines/ort/ortEngine';
 import { createTfjsEngine } from '../../src/engines/tfjs/tfjsEngine';
 import { randomArray, seededRandom } from '../core/support/graphs';
 import { benchModels, type BenchModel } from './forwardModels';
-import { faster, median, milliseconds, timed, type Bench, type Row } from './measure';
+import { costOf, costRatio, quietCost, rest, shownCost, type Bench, type Cost, type Row } from './measure';
 
 const threads = availableParallelism();
 const optimisers: Readonly<Record<string, OptimiserOptions>> = { sgd: { kind: 'sgd', momentum: 0.9, weightDecay: 1e-4 }, adam: { kind: 'adam' } };
+/** For each net and engine: enough rounds for a lower quartile, in a time that keeps the whole bench below three minutes. */
+const mostRounds = 21;
+const longestMs = 6000;
+
 const nets = ['vgg', 'resnet20', 'lstm', 'transformer'];
 
 /**
@@ -47,7 +51,7 @@ export const bench: Bench = {
 
 interface Runner {
   readonly title: string;
-  step(): Promise<number>;
+  step(): Promise<Cost>;
   dispose(): Promise<void>;
 }
 
@@ -73,16 +77,22 @@ async function measure(model: BenchModel, optimiser: string, torch: TorchProcess
     });
     if (!ours) continue;
     const theirs = torch?.runner(model.name, optimiser);
-    const rounds = engine.id === 'ort-native' ? 11 : 3;
-    const times: { ours: number; theirs: number }[] = [];
-    for (let round = -2; round < rounds; round++) {
-      const pair = { ours: await ours.step(), theirs: theirs ? await theirs.step() : NaN };
-      if (round >= 0) times.push(pair);
+    const costs: { readonly ours: Cost; readonly theirs?: Cost }[] = [];
+    const end = performance.now() + longestMs;
+    for (let round = -2; round < mostRounds; round++) {
+      const ownCost = await ours.step();
+      await rest();
+      const theirCost = theirs && await theirs.step();
+      await rest();
+      if (round >= 0) costs.push({ ours: ownCost, theirs: theirCost });
+      if (round >= 2 && performance.now() > end) break;
     }
     await ours.dispose();
+    const own = quietCost(costs.map((pair) => pair.ours));
+    const other = theirs && quietCost(costs.flatMap((pair) => pair.theirs ?? []));
     rows.push({
-      what: `${title}: ${engine.title}`, ours: milliseconds(median(times.map((pair) => pair.ours))), against: theirs?.title ?? 'PyTorch is not here',
-      theirs: theirs ? milliseconds(median(times.map((pair) => pair.theirs))) : '', ratio: theirs ? faster(median(times.map((pair) => pair.theirs / pair.ours))) : '',
+      what: `${title}: ${engine.title}`, ours: shownCost(own), against: theirs?.title ?? 'PyTorch is not here',
+      theirs: other ? shownCost(other) : '', ratio: other ? costRatio(own, other) : '',
     });
   }
   return rows;
@@ -94,7 +104,7 @@ async function runnerOf(engine: Engine, graph: ModelGraph, training: TrainingGra
   let first: number | undefined;
   return {
     title: engine.title,
-    step: () => timed(async () => {
+    step: () => costOf(async () => {
       const { loss } = await stepper.step([{ feeds, samples: 1 }], 1e-4, ++step);
       first ??= loss;
       if (!(loss <= first * 1.5)) throw new Error(`the loss went from ${first} to ${loss}`);
@@ -124,7 +134,7 @@ function zeros(shape: readonly number[]): NdArray {
   return { dtype: 'float32', shape, data: new Float32Array(elementCount(shape)) };
 }
 
-/** PyTorch runs in a process of its own, which answers each line with the milliseconds of a step. */
+/** PyTorch runs in a process of its own, which answers each line with what a step took. */
 class TorchProcess {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string>;
@@ -141,7 +151,8 @@ class TorchProcess {
         this.child.stdin!.write(`${name} ${optimiser}\n`);
         const { value, done } = await this.lines.next();
         if (done) throw new Error('PyTorch ended early');
-        return Number(value);
+        const [wallMs = NaN, cpuMs = NaN] = value.split(' ').map(Number);
+        return { wallMs, cpuMs };
       },
       dispose: () => Promise.resolve(),
     };

@@ -78,7 +78,7 @@ function placesOfMaxima(context: LoweringContext): Value {
   const windows = windowsOf(node, spatial.length);
   const { strides, dilations } = windows;
   const padding = paddingOf(windows, spatial, kernel);
-  const sizes = slidOver(spatial, kernel, windows);
+  const sizes = slidOver(spatial, kernel, windows) as number[];
   const values = context.plain(x).dataSync();
   const pixels = spatial.reduce((product, size) => product * size, 1);
   // Within one picture: where elements lie, and how they are counted (storage_order 1: by columns).

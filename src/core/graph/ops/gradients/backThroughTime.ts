@@ -38,7 +38,8 @@ export function backThroughTime(node: GraphNode, context: GradientContext, steps
   const biases = b ? split(b, count, 0).map((own) => split(m.reshape(own, [-1]), 2, 0)) : [];
   const begun = [5, 6].map((place) => (node.inputs[place] ? parts(node.inputs[place], stateAxis, hidden) : undefined));
   const [dy, dLast, dCell] = context.outputs;
-  const [incoming, last, lastCell] = [dy && everyStep(dy), dLast && parts(dLast, stateAxis, hidden), dCell && parts(dCell, stateAxis, hidden)];
+  const states = (value: string | undefined): readonly string[] | undefined => (value ? parts(value, stateAxis, hidden) : undefined);
+  const [incoming, last, lastCell] = [dy ? everyStep(dy) : undefined, states(dLast), states(dCell)];
 
   const found = range(0, count).map((direction) => {
     const zeros = (): string => m.constantOfShape(0, m.vector(m.size(timeFirst, 1), hidden), context.facts(x).dtype);
