@@ -12,6 +12,8 @@ export interface LayersInput {
   readonly constants: ReadonlySet<string>;
   /** Nodes that the file does not name. */
   readonly unnamed: ReadonlySet<string>;
+  /** Module path by node name, where the exporter wrote it down. */
+  readonly scopes?: ReadonlyMap<string, string>;
   readonly outputs: readonly string[];
   readonly producer: string;
 }
@@ -19,7 +21,7 @@ export interface LayersInput {
 /**
  * Groups nodes into the layers that the user knows and names them. What has weights is a layer, and so is what has none;
  * the arithmetic of sizes and a bias that is added separately belong to the layer that they serve. Names come from the
- * weights' module (`conv1.weight`), else from the node's path (`/features/features.0/Conv`), else from the node, else
+ * weights' module (`conv1.weight`), else from the module around the node (`/features/features.0/Conv`), else from the node, else
  * from its output.
  */
 export function layersOf(input: LayersInput): { nodes: readonly GraphNode[]; layers: readonly Layer[] } {
@@ -67,7 +69,11 @@ class LayerMaker {
   private place(node: GraphNode): void {
     const weights = this.weightsOf(node);
     const base = this.biasBase(node, weights);
-    if (base) return this.add(base, node, weights);
+    if (base) {
+      // Weights that an exporter folded have lost their name; their bias still has it.
+      base.module ??= this.moduleOfWeights(weights);
+      return this.add(base, node, weights);
+    }
     const module = this.moduleOfWeights(weights);
     const twin = module === undefined || node.domain ? undefined : this.groups.find((group) => group.module === module && group.weights.length > 0);
     // The scale and the shift of a normalisation written out in steps; never two operators that have particles.
@@ -76,7 +82,7 @@ class LayerMaker {
       return this.add(twin, node, weights);
     }
     const group = this.start(node);
-    group.module = module ?? scopeOf(node);
+    group.module = module ?? this.input.scopes?.get(node.name) ?? scopeOf(node);
     group.weights.push(...weights);
     weights.forEach((weight) => this.ownedTensors.add(weight));
   }
@@ -171,7 +177,7 @@ class LayerMaker {
       const { main, module, weights } = this.groups[index]!;
       const count = counts.get(main.op) ?? 0;
       counts.set(main.op, count + 1);
-      const last = nodeSegments(main).at(-1) ?? main.op;
+      const last = nodeSegments(main).at(-1)?.replace(/^node_/, '') ?? main.op;
       const composite = module !== undefined && weights.length === 0 && modules[lowerBound(modules, `${module}.`)]?.startsWith(`${module}.`);
       const own = this.input.unnamed.has(main.name) ? undefined : ownName(main, this.input.producer);
       const candidates = [

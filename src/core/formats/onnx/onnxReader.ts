@@ -73,7 +73,7 @@ export async function readDraft(files: FileSet): Promise<GraphDraft> {
   const tensors = new Map([...reader.tensors].filter(([name]) => used.has(name)));
   const producer = [textOf(model, 'producer_name'), textOf(model, 'producer_version')].filter(Boolean).join(' ');
   const layered = layersOf({
-    nodes, tensors, producer, unnamed: reader.unnamed, constants: new Set(reader.constants.keys()), outputs: outputs.map((output) => output.name),
+    nodes, tensors, producer, unnamed: reader.unnamed, scopes: reader.scopes, constants: new Set(reader.constants.keys()), outputs: outputs.map((output) => output.name),
   });
   const origin: OnnxOrigin = {
     source, model, graph, opset, folded, siblings,
@@ -96,6 +96,8 @@ class GraphReader {
   readonly nodes: GraphNode[] = [];
   readonly nodeRecords = new Map<string, ProtoRecord>();
   readonly unnamed = new Set<string>();
+  /** Module path by node name, where the exporter wrote it down. */
+  readonly scopes = new Map<string, string>();
   private readonly made = new Set<string>();
   private readonly nodeNames = new Set<string>();
 
@@ -135,6 +137,8 @@ class GraphReader {
       const given = textOf(message, 'name');
       const name = unique(given || `${op}_${count}`, this.nodeNames);
       if (!given) this.unnamed.add(name);
+      const scope = scopeIn(message);
+      if (scope) this.scopes.set(name, scope);
       const domain = textOf(message, 'domain');
       const node = {
         name, op, domain: domain === 'ai.onnx' ? '' : domain,
@@ -304,4 +308,12 @@ export function withFile<Result>(file: string, run: () => Result): Result {
 
 export function nameFile(file: string, error: unknown): unknown {
   return error instanceof ParticlizeError && !error.parts.file ? new ParticlizeError({ ...error.parts, file }, { cause: error }) : error;
+}
+
+/** The module around a node, as torch.onnx writes it down: `['', 'layer1', 'layer1.conv', 'conv2d']` is `layer1.conv`. */
+function scopeIn(node: ProtoMessage): string | undefined {
+  const entry = messagesOf(node, 'metadata_props').find((property) => textOf(property, 'key') === 'pkg.torch.onnx.name_scopes');
+  if (!entry) return undefined;
+  const scopes = [...textOf(entry, 'value').matchAll(/'([^']*)'/g)].map(([, scope]) => scope!);
+  return scopes.slice(0, -1).filter(Boolean).at(-1);
 }
