@@ -71,7 +71,7 @@ export function costRatio(ours: Cost, theirs: Cost): string {
 
 /** Lets threads of a run before come to rest, which would take the processor from the next one. */
 export function rest(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 5));
+  return new Promise((resolve) => setTimeout(resolve, 25));
 }
 
 export function median(values: readonly number[]): number {

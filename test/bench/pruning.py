@@ -27,7 +27,7 @@ from torch.nn import functional as F
 warnings.filterwarnings("ignore")
 FOLDER, SAMPLES, MODELS, NETS, SEEDS = sys.argv[1:4] + [sys.argv[4].split(","), int(sys.argv[5])]
 TARGETS = [2, 3, 5]
-CHOOSING = {"digits": 512, "lenet": 512, "resnet20": 256}
+CHOOSING = {"digits": 512, "lenet": 512, "resnet20": 128}
 torch.set_num_threads(1)
 
 
@@ -159,7 +159,7 @@ def gradients(net, importance, method, x, y):
 
 # Each of its samples has a backward pass of its own, before every step.
 HESSIAN = 32
-STEPS = {"magnitude": 100, "fpgm": 100, "taylor": 60, "hessian": 20}
+STEPS = {"magnitude": 100, "fpgm": 100, "taylor": 40, "hessian": 20}
 IMPORTANCE = {
     "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2), "fpgm": tp.importance.FPGMImportance,
     "taylor": tp.importance.GroupTaylorImportance, "hessian": tp.importance.GroupHessianImportance,

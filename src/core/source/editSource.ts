@@ -1,5 +1,6 @@
 import type { ShapeChange } from '../optimise/plan';
 import type { Link, ManualEdit, SourceEdit, Span } from './definition';
+import { editFollowed } from './editFollowed';
 import { evaluate } from './evaluateExpression';
 import { analyseSource, type AnalysedSource } from './findDefinitions';
 import type { Expression } from './program';
@@ -30,6 +31,8 @@ export function editSource(
   changes: readonly ShapeChange[],
 ): SourceEdits {
   const source = analyseSource(text, language, parse);
+  const followed = editFollowed(source, language, parse, links, changes);
+  if (followed) return followed;
   const wanted = wantedSizes(source, links, changes);
   const manual = [...wanted.manual];
   let replacements = withoutOverlap(solveSizes(source, wanted.targets), manual);

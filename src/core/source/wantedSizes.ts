@@ -92,7 +92,7 @@ function targetOf(
 }
 
 /** The size after a change; undefined when the change does not say (and the code's own value is not known). */
-function afterChange(size: FoundSize, layer: AnalysedLayer, change: ShapeChange, current?: number): number | 'mismatch' | undefined {
+export function afterChange(size: FoundSize, layer: AnalysedLayer, change: ShapeChange, current?: number): number | 'mismatch' | undefined {
   const { width, inputWidth } = change;
   switch (size.role) {
     case 'width': {
@@ -154,7 +154,7 @@ function repeatedly(source: AnalysedSource, layer: AnalysedLayer, links: number)
 }
 
 /** `x.view(-1, 32 * 4 * 4)`: a reshape to the flattened input of a layer whose input changes. */
-function reshapes(source: AnalysedSource, targets: readonly SizeTarget[]): SizeTarget[] {
+export function reshapes(source: AnalysedSource, targets: readonly Omit<SizeTarget, 'place'>[]): SizeTarget[] {
   const inputs = targets.filter((target) => target.role === 'inputWidth' && target.current !== target.wanted && target.current > 1);
   if (inputs.length === 0) return [];
   return callsOf(source.scopes.program).flatMap(({ call }): SizeTarget[] => {
@@ -206,7 +206,7 @@ function nameOf({ found, definition }: AnalysedLayer): string {
   return definition.name ?? found.type;
 }
 
-function unitOf(layer: AnalysedLayer, role: SizeRole): string {
+export function unitOf(layer: AnalysedLayer, role: SizeRole): string {
   if (role === 'groups') return 'groups';
   if (role === 'width') return particlesOf(layer.found.type);
   return isNormalisation(layer) ? 'channels' : 'inputs';

@@ -241,7 +241,7 @@ model = build(Settings())
     edits: [['filters: int = 16', 'filters: int = 9'], ['hidden: int = 64', 'hidden: int = 41']],
   },
   {
-    ...common, name: 'Keras: a loop over widths is left to hand', build: 'model', model: automatic, prune: { conv2d: 9 }, runs: false,
+    ...common, name: 'Keras: a loop over a list of widths', build: 'model', model: automatic, prune: { conv2d: 9 },
     code: `
 import keras
 from keras import layers
@@ -254,8 +254,7 @@ model.add(layers.Dense(64))
 model.add(layers.Dense(10))
 `,
     definitions: ['- Conv2D filters=width:?!', '- MaxPooling2D', '- Flatten', '- Dense units=64', '- Dense units=10'],
-    edits: [],
-    manual: ['"width" changes while the program runs'],
+    edits: [['[16, 32]', '[9, 32]']],
   },
   {
     ...common, name: 'Keras: a block function that is called twice with one literal inside', build: 'model',

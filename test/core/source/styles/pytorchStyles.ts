@@ -264,8 +264,8 @@ class Net(nn.Module):
     edits: [['Block(1, 16)', 'Block(1, 9)'], ['Linear(16 *', 'Linear(9 *']],
   },
   {
-    ...common, name: 'PyTorch: a block class used twice with different widths is left to hand', build: 'Net()',
-    model: 'a.conv:conv:1>16 b.conv:conv:16>32 head:dense:2048>10', prune: { 'a.conv': 9 }, runs: false,
+    ...common, name: 'PyTorch: a block class used twice with different widths', build: 'Net()',
+    model: 'a.conv:conv:1>16 b.conv:conv:16>32 head:dense:2048>10', prune: { 'a.conv': 9 },
     code: `
 import torch
 from torch import nn
@@ -287,8 +287,7 @@ class Net(nn.Module):
         return self.head(self.b(self.a(x)).flatten(1))
 `,
     definitions: ['conv nn.Conv2d in_channels=channels_in:?! out_channels=channels_out:?!', 'head nn.Linear in_features=32 * 64:2048! out_features=10'],
-    edits: [],
-    manual: ['"channels_in" is given different values by 2 calls', '"channels_out" is given different values by 2 calls'],
+    edits: [['Block(1, 16)', 'Block(1, 9)'], ['Block(16, 32)', 'Block(9, 32)']],
   },
   {
     ...common, name: 'PyTorch: CRLF, tabs and names outside ASCII', build: 'Netz()', model: 'größe1:conv:1>16 größe2:dense:256>10', prune: { größe1: 9 },
