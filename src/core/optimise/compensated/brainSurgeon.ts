@@ -207,7 +207,7 @@ async function openSites(context: BehaviourContext, options: ChoiceOptions): Pro
       centre(rows, meansOf(rows, size, site.bias !== undefined || site.mean !== undefined));
       const whole = size <= mostColumns;
       const squares = new Float64Array(size);
-      for (let at = 0; at < rows.length; at++) squares[at % size]! += rows[at]! ** 2 / places.length;
+      for (let from = 0; from < rows.length; from += size) for (let at = 0; at < size; at++) squares[at]! += rows[from + at]! ** 2 / places.length;
       const moments = whole ? Float64Array.from(await products.transposedTimes(rows, size, rows, size), (sum) => sum / places.length) : undefined;
       const inverse = moments && inverseOf(moments, size, options.ridge);
       result.set(site.weight, new OpenSite(site, Float64Array.from(await matrixOf(graph, site)), inverse, squares, sensitivity.get(site.node.name)!, size));

@@ -120,12 +120,12 @@ export function drawn(all: number, count: number, random: () => number): Places 
 export function meansOf(rows: Float32Array, columns: number, centred: boolean): Float64Array {
   const means = new Float64Array(columns);
   if (!centred) return means;
-  for (let at = 0; at < rows.length; at++) means[at % columns]! += rows[at]!;
+  for (let from = 0; from < rows.length; from += columns) for (let at = 0; at < columns; at++) means[at]! += rows[from + at]!;
   return means.map((sum) => (sum * columns) / rows.length);
 }
 
 export function centre(rows: Float32Array, means: Float64Array): void {
-  for (let at = 0; at < rows.length; at++) rows[at]! -= means[at % means.length]!;
+  for (let from = 0; from < rows.length; from += means.length) for (let at = 0; at < means.length; at++) rows[from + at]! -= means[at]!;
 }
 
 function dot(one: ArrayLike<number>, from: number, two: ArrayLike<number>): number {

@@ -66,5 +66,9 @@ export async function sensitivities(
 
 function addSquares(sums: Float64Array, values: Float32Array, shape: readonly number[], { node, outputs }: LinearSite, share: number): void {
   const inner = node.op === 'Conv' ? shape.slice(2).reduce((all, size) => all * size, 1) : 1;
-  for (let at = 0; at < values.length; at++) sums[Math.floor(at / inner) % outputs]! += values[at]! ** 2 / share;
+  for (let from = 0, output = 0; from < values.length; from += inner, output = (output + 1) % outputs) {
+    let sum = 0;
+    for (let at = from; at < from + inner; at++) sum += values[at]! * values[at]!;
+    sums[output]! += sum / share;
+  }
 }
