@@ -125,7 +125,9 @@ export class ModelSession {
     const context = await this.context(request.recipe, request, task);
     await addBehaviour({ ...context, layers: request.layers && new Set(request.layers) }, names && new Set(names));
     const wanted = new Set(names ?? behaviourColumns.map(({ name }) => name));
-    return this.table.columns.filter(({ name }) => wanted.has(name)).map(columnData);
+    // Estimates that were there know more of their error now: they are sent again.
+    const again = behaviourColumns.filter(({ estimateOf }) => estimateOf !== undefined && wanted.has(estimateOf)).map(({ name }) => name);
+    return this.table.columns.filter(({ name }) => wanted.has(name) || again.includes(name)).map(columnData);
   }
 
   details(layer: string): readonly DetailInfo[] {
@@ -192,7 +194,10 @@ export class ModelSession {
 
   async suggest(request: SuggestRequest, task: ComputeTask): Promise<SuggestResult> {
     const context = await this.context(request.recipe, request, task);
-    return suggest(context, { maxDrop: request.maxDrop, target: request.target });
+    const { maxDrop, target, limits, multipleOf, front } = request;
+    const wrong = Object.keys(limits ?? {}).find((layer) => !this.table.group(layer));
+    if (wrong !== undefined) this.group(wrong);
+    return suggest(context, { maxDrop, target, limits, multipleOf, front, structural: this.format.holdsGraph ?? false });
   }
 
   /** A part of a sweep that another process leads. */
@@ -318,9 +323,9 @@ export class ModelSession {
         file, cause: `the plan was made for another version of ${plan.model.file || 'the model'}`, action: 'Ask for suggestions again',
       });
     }
-    const { graph, refusals, structural } = await applyPlan(this.graph, this.table, plan);
+    const { graph, refusals, notes, structural } = await applyPlan(this.graph, this.table, plan);
     const changes = shapeChanges(this.graph, graph, this.table);
-    return { graph, structural, preview: { changes, refusals, before: sizes(this.graph), after: sizes(graph) } };
+    return { graph, structural, preview: { changes, refusals, notes, before: sizes(this.graph), after: sizes(graph) } };
   }
 
   private group(layer: string): ParticleGroup {

@@ -12,7 +12,9 @@ import type { Goal, Outcome } from '../core/loop/goal';
 import type { Round } from '../core/loop/round';
 import type { CurvePoint, EpochRow, FineTuned, FineTuneOptions } from '../core/train/fineTune';
 import type { OptimiserKind } from '../core/train/optimisers';
-import type { Plan, Refusal, ShapeChange, Suggestion } from '../core/optimise/plan';
+import type { Plan, Refusal, ShapeChange } from '../core/optimise/plan';
+import type { Suggestions } from '../core/optimise/suggest';
+import type { SuggestOptions } from '../core/optimise/suggestOptions';
 import type { ParticleKind } from '../core/graph/ops/operator';
 import type { ColumnInfo, Provenance } from '../core/particles/particleTable';
 
@@ -217,21 +219,13 @@ export interface MutedPrediction extends Prediction {
   readonly muted: Float32Array;
 }
 
-export interface SuggestRequest {
+export interface SuggestRequest extends Pick<SuggestOptions, 'maxDrop' | 'target' | 'limits' | 'multipleOf' | 'front'> {
   readonly model: ModelId;
   readonly recipe: string;
-  /** Largest accepted drop of the metric, 0.01 is one point of accuracy. */
-  readonly maxDrop: number;
-  /** Share of MACs or parameters to reach, when there is a target. */
-  readonly target?: { readonly macs?: number; readonly parameters?: number };
   readonly samples?: number;
 }
 
-export interface SuggestResult {
-  readonly baseline: Evaluation;
-  readonly suggestions: readonly Suggestion[];
-  readonly refusals: readonly Refusal[];
-}
+export type SuggestResult = Suggestions;
 
 export interface TrainRequest {
   readonly model: ModelId;
@@ -342,6 +336,8 @@ export interface CloseEvaluation extends Evaluation {
 export interface PlanPreview {
   readonly changes: readonly ShapeChange[];
   readonly refusals: readonly Refusal[];
+  /** What else there is to say, one sentence each. */
+  readonly notes?: readonly string[];
   readonly before: { readonly parameters: number; readonly macs: number; readonly bytes: number };
   readonly after: { readonly parameters: number; readonly macs: number; readonly bytes: number };
 }

@@ -309,7 +309,7 @@ class Loop implements RoundsPort {
         };
       }
     }
-    const { suggestions } = await suggest(context, { maxDrop: Infinity, target });
+    const { suggestions } = await suggest(context, { maxDrop: Infinity, target, front: false });
     const suggestion = suggestions.find(({ id }) => id === 'remove:*') ?? suggestions.find(({ id }) => id !== 'remove:idle');
     return suggestion?.particles.length ? { plan: { steps: suggestion.steps, predicted: suggestion.predicted }, evidence: suggestion.evidence } : undefined;
   }

@@ -6,7 +6,7 @@ import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import { editedSource, writeSource } from '../sourceEdits';
 import { openModel, text, type Stage } from '../stage';
 import { textFacts, textTable } from '../textTable';
-import { changeText, chosen } from './suggest';
+import { changeText, chosen, options } from './suggest';
 
 export const apply: Stage = {
   name: 'apply',
@@ -67,10 +67,10 @@ async function readPlan(file: string, id: string | undefined): Promise<Plan> {
   } catch (error) {
     throw new ParticlizeError({ file: name, cause: 'this is not valid JSON' }, { cause: error });
   }
-  const object = (value ?? {}) as Partial<Plan> & { suggestions?: readonly Suggestion[] };
+  const object = (value ?? {}) as Partial<Plan> & { suggestions?: readonly Suggestion[]; front?: readonly Suggestion[] };
   const model = object.model ?? { file: '', sha256: '' };
   if (Array.isArray(object.suggestions)) {
-    return checkedPlan(planOf(model, [chosen(object.suggestions as Suggestion[], id, name)]), name);
+    return checkedPlan(planOf(model, [chosen(options({ suggestions: object.suggestions, front: object.front ?? [] }), id, name)]), name);
   }
   return checkedPlan(object, name);
 }

@@ -1,4 +1,4 @@
-import { AxisSets } from '../../graph/coupling';
+import type { AxisSets } from '../../graph/coupling';
 import { seededRandom } from '../../graph/seededRandom';
 import type { Tensor } from '../../graph/tensor';
 import { doubleAxes } from '../removeAxes';
