@@ -30,6 +30,9 @@ const formerAttributes: Readonly<Record<string, readonly (string | undefined)[]>
     .map((name) => [`Reduce${name}`, [undefined, 'axes']])),
 };
 
+/** Operators that surgery adds, and the operator set since which they are written as they are now (Gemm without a bias since 11). */
+const sameSince: Readonly<Record<string, number>> = { Conv: 1, MatMul: 1, Gemm: 11 };
+
 class OnnxWriter {
   private readonly patcher: OnnxPatcher;
   /** New contents of tensors that the file has, by their names there. */
@@ -129,7 +132,8 @@ class OnnxWriter {
   private insertNodes(before: ReadonlyMap<string, GraphNode>): void {
     const fresh = this.graph.nodes.filter((node) => !before.has(node.name));
     if (fresh.length === 0) return;
-    if (this.origin.opset !== this.graph.opset) {
+    const changedSince = fresh.some(({ op, domain }) => domain !== '' || this.origin.opset < (sameSince[op] ?? Infinity));
+    if (this.origin.opset !== this.graph.opset && changedSince) {
       throw new ParticlizeError({
         file: this.origin.source.name, cause: `new operators cannot be written in operator set ${this.origin.opset}`,
         action: 'Export the model with operator set 18 or later',
