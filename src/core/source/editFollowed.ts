@@ -46,7 +46,7 @@ export function editFollowed(
   const literals = settleLiterals(source, model, wanted, baseline);
   let drafts = [...literals].map(([literal, value]): Draft => {
     const own = goal.filter(({ place, argument }) => readsOf(model.layers[place]!, argument).has(literal));
-    return { span: literal, text: String(value), label: labelOf(own, source.scopes.program.text.slice(literal.start, literal.end), value) };
+    return { span: spanOf(literal), text: String(value), label: labelOf(own, source.scopes.program.text.slice(literal.start, literal.end), value) };
   });
   const left = mismatches(refollow(source, literals, model.name), wanted);
   const groups = new Map<string, Wanted[]>();
@@ -61,7 +61,7 @@ export function editFollowed(
     const { call } = model.layers[first!.place]!;
     const all = wanted.filter(({ place, argument }) => model.layers[place]!.call === call && argument === first!.argument);
     const own = callEdit(source, call, all) ?? loopEdit(source, call, all, lists);
-    if (own) drafts.push(...own);
+    if (own) drafts = [...drafts.filter((draft) => !own.some(({ span }) => span.start < span.end && within(draft.span, span))), ...own];
     else manual.push(byHand(all, first!));
   }
   drafts = merged(drafts);

@@ -46,7 +46,8 @@ export class TorchTrace {
   hooks(): Omit<FollowHooks, 'native'> & { function: FollowHooks['native'] } {
     return {
       module: (module, given, at) => this.callModule(module, given, at),
-      function: (name, given, call) => callFunction(this, name, given, call),
+      // `nn.MaxPool2d(2)(x)` makes a layer first.
+      function: (name, given, call) => (/\.[A-Z]\w*$/.test(name) ? undefined : callFunction(this, name, given, call)),
       tensorMember: (tensor, name, given, at) => {
         const result = callFunction(this, `Tensor.${name}`, { positional: [tensor, ...(given?.positional ?? [])], keywords: given?.keywords ?? new Map() }, at);
         if (!result) throw new Unfollowed(`".${name}" of a tensor is not followed`, at);
