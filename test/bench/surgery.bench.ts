@@ -3,11 +3,14 @@ import { couplingGroups } from '../../src/core/optimise/groups';
 import { decompose } from '../../src/core/particles/decompose';
 import { createEngine } from '../../src/engines/registry';
 import { mobileNetV1, resnet18 } from '../core/support/knownNetworks';
+import { actionTrial, trialActions } from '../core/support/actionTrial';
 import { families } from '../core/support/randomFamilies';
 import { surgeryTrial } from '../core/support/surgeryTrial';
 import { faster, median, milliseconds, timed, type Bench, type Row } from './measure';
 
 const trials = 1000;
+/** Random networks of each family for each other action. */
+const actionSeeds = 10;
 
 /** Random small networks with random plans, by family; then how long it takes to find what goes together in two known networks. */
 export const bench: Bench = {
@@ -44,6 +47,24 @@ export const bench: Bench = {
         what: family, ours: `${done} of ${count} done, ${removed} particles`, against: 'the original with the same particles masked',
         theirs: `largest difference ${largest.toExponential(1)}; ${idle} without effect`, ratio: `${refused}; ${failed} failed`,
       });
+    }
+    for (const action of trialActions) {
+      let [done, refused, failed, largest] = [0, 0, 0, 0];
+      for (const family of names) {
+        for (let seed = 1; seed <= actionSeeds; seed++) {
+          const trial = await actionTrial(engine, family, action, seed + 2000);
+          if (trial.outcome === 'done') {
+            done++;
+            largest = Math.max(largest, trial.error);
+          }
+          if (trial.outcome === 'refused') refused++;
+          if (trial.outcome !== 'failed') continue;
+          failed++;
+          console.log(`${action}, ${family}, seed ${seed + 2000}: ${trial.reason}`);
+        }
+      }
+      failures += failed;
+      rows.push({ what: action, ours: `${done} done`, against: 'what it has to equal', theirs: `largest difference ${largest.toExponential(1)}`, ratio: `${refused} refused; ${failed} failed` });
     }
     rows.push(...await groupTimes());
     if (failures) {
