@@ -88,7 +88,7 @@ function bundles() {
   const all = [
     {
       ...node,
-      entryPoints: present({ extension: 'src/extension.ts', cli: 'src/cli.ts', compute: 'src/compute/main.ts', weightWorker: 'src/compute/weightWorker.ts' }),
+      entryPoints: present({ extension: 'src/extension.ts', cli: 'src/cli.ts', compute: 'src/compute/main.ts', weightWorker: 'src/compute/weightWorker.ts', sourceWorker: 'src/compute/sourceWorker.ts' }),
       outdir: dist,
     },
     {

@@ -1,8 +1,12 @@
 import type * as vscode from 'vscode';
+import { registerCode } from './host/code/registerCode';
+import { registerCodeActions } from './host/codeActions/registerCodeActions';
 import { registerCommands } from './host/commands/registerCommands';
+import { registerDiagnostics } from './host/diagnostics/registerDiagnostics';
 import { registerDiscovery } from './host/discovery/registerDiscovery';
 import { registerEdits } from './host/edits/registerEdits';
 import { registerFileWatch } from './host/fileWatch/registerFileWatch';
+import { registerHover } from './host/hover/registerHover';
 import { registerLens } from './host/lens/registerLens';
 import { registerPanel } from './host/panel/registerPanel';
 import { registerRounds } from './host/rounds/registerRounds';
@@ -17,6 +21,10 @@ const features: readonly ((services: Services) => vscode.Disposable)[] = [
   registerTree,
   registerPanel,
   registerLens,
+  registerHover,
+  registerDiagnostics,
+  registerCodeActions,
+  registerCode,
   registerEdits,
   registerRounds,
   registerTrain,

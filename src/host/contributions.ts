@@ -17,6 +17,9 @@ export const commands = {
   showActions: 'particlize.showActions',
   revealParticle: 'particlize.revealParticle',
   goToDefinition: 'particlize.goToDefinition',
+  revealFromCode: 'particlize.revealFromCode',
+  linkLayer: 'particlize.linkLayer',
+  findModel: 'particlize.findModel',
   searchParticles: 'particlize.searchParticles',
   clearSearch: 'particlize.clearSearch',
   sortParticles: 'particlize.sortParticles',
@@ -63,10 +66,20 @@ export const settings = {
   'suggestions.maxDrop': 0.01 as number,
   'train.command': '' as string,
   'lens.enabled': true as boolean,
+  'lens.particles': true as boolean,
+  'lens.dead': true as boolean,
+  'lens.redundant': true as boolean,
+  'lens.harmless': true as boolean,
+  'lens.macs': true as boolean,
+  'hover.enabled': true as boolean,
+  'hints.enabled': true as boolean,
+  'hints.share': 0.3 as number,
   'startup.open': '' as string,
 };
 
 const modelOpen = contexts.modelOpen;
+/** Languages in which models are defined, as sourceLinks.ts reads them. */
+const inCode = 'editorLangId =~ /^(python|typescript|typescriptreact|javascript|javascriptreact)$/';
 const idle = `${contexts.modelOpen} && !${contexts.running}`;
 const mayRun = `${idle} && isWorkspaceTrusted`;
 const isModelFile =
@@ -93,6 +106,9 @@ const commandDetails: Readonly<Record<CommandName, CommandContribution>> = {
   showActions: { palette: false },
   revealParticle: { icon: '$(target)', enablement: modelOpen },
   goToDefinition: { icon: '$(go-to-file)', enablement: modelOpen },
+  revealFromCode: { icon: '$(target)', palette: `${modelOpen} && ${inCode}` },
+  linkLayer: { icon: '$(link)', palette: `${modelOpen} && ${inCode}` },
+  findModel: { icon: '$(search)', palette: inCode },
   searchParticles: { icon: '$(search)', enablement: modelOpen },
   clearSearch: { icon: '$(search-stop)', enablement: `${modelOpen} && ${contexts.filtered}` },
   sortParticles: { icon: '$(sort-precedence)', enablement: modelOpen },
@@ -140,6 +156,10 @@ export const contributes = {
       { command: commands.chooseRecipe, when: inPanel, group: '1_model@1' },
       { command: commands.evaluate, when: inPanel, group: '1_model@2' },
     ],
+    'editor/context': [
+      { command: commands.revealFromCode, when: `${inCode} && ${modelOpen}`, group: 'particlize@1' },
+      { command: commands.linkLayer, when: `${inCode} && ${modelOpen}`, group: 'particlize@2' },
+    ],
     'view/title': [
       { command: commands.searchParticles, when: `${inTree} && ${modelOpen}`, group: 'navigation@1' },
       { command: commands.clearSearch, when: `${inTree} && ${contexts.filtered}`, group: 'navigation@2' },
@@ -172,6 +192,8 @@ export const contributes = {
       { command: commands.close, when: `${inTree} && viewItem == model`, group: '9_close@1' },
       { command: commands.openRound, when: `${inRounds} && viewItem =~ /^round/`, group: 'inline@2' },
       { command: commands.compareRound, when: `${inRounds} && viewItem == round`, group: 'inline@1' },
+      { command: commands.openRound, when: `${inRounds} && viewItem =~ /^round/`, group: '1_round@1' },
+      { command: commands.compareRound, when: `${inRounds} && viewItem == round`, group: '1_round@2' },
       { command: commands.goToDefinition, when: `${inTree} && viewItem =~ /^layer/`, group: 'inline@1' },
       { command: commands.revealParticle, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '1_show@1' },
       { command: commands.copyId, when: `${inTree} && viewItem =~ /^(layer|particle)/`, group: '2_copy@1' },
@@ -219,6 +241,18 @@ export const contributes = {
       },
       'particlize.lens.enabled': {
         type: 'boolean', default: settings['lens.enabled'], markdownDescription: '%setting.lens%', scope: 'resource',
+      },
+      ...Object.fromEntries((['particles', 'dead', 'redundant', 'harmless', 'macs'] as const).map((part) => [`particlize.lens.${part}`, {
+        type: 'boolean', default: settings[`lens.${part}`], markdownDescription: `%setting.lens.${part}%`, scope: 'resource',
+      }])),
+      'particlize.hover.enabled': {
+        type: 'boolean', default: settings['hover.enabled'], markdownDescription: '%setting.hover%', scope: 'resource',
+      },
+      'particlize.hints.enabled': {
+        type: 'boolean', default: settings['hints.enabled'], markdownDescription: '%setting.hints%', scope: 'resource',
+      },
+      'particlize.hints.share': {
+        type: 'number', minimum: 0.01, maximum: 1, default: settings['hints.share'], markdownDescription: '%setting.hints.share%', scope: 'resource',
       },
       'particlize.startup.open': {
         type: 'string', default: settings['startup.open'], markdownDescription: '%setting.startup%', scope: 'window',

@@ -35,7 +35,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
     compute.stop();
     models.forgetEngine();
   });
-  const links = new SourceLinks(models, log);
+  const links = new SourceLinks(models, context.workspaceState, log);
   const disposables = vscode.Disposable.from(settingsChanged, links, jobs, models, compute, log);
   return {
     extensionUri: context.extensionUri, log, compute, models, jobs, links,

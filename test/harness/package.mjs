@@ -15,14 +15,14 @@ const allowed = [
   /^\[Content_Types\]\.xml$/,
   /^extension\.vsixmanifest$/,
   /^extension\/(package\.json|package\.nls(\.[\w-]+)?\.json|readme\.md|changelog\.md|license(\.txt|\.md)?)$/i,
-  /^extension\/dist\/(extension|cli|compute|weightWorker)\.js$/,
+  /^extension\/dist\/(extension|cli|compute|weightWorker|sourceWorker)\.js$/,
   /^extension\/dist\/webview\/[\w-]+\.(js|css)$/,
   /^extension\/dist\/(ort-web|tfjs-wasm|tree-sitter|native|node_modules)\//,
   /^extension\/media\//,
 ];
 
 /** What a package must hold to work at all. */
-const required = ['package.json', 'dist/extension.js', 'dist/cli.js', 'dist/compute.js', 'dist/weightWorker.js', 'dist/webview/panel.js', 'dist/webview/renderer.js', 'dist/ort-web/ort-wasm-simd-threaded.wasm', 'media/samples/digits/model.onnx'];
+const required = ['package.json', 'dist/extension.js', 'dist/cli.js', 'dist/compute.js', 'dist/weightWorker.js', 'dist/sourceWorker.js', 'dist/webview/panel.js', 'dist/webview/renderer.js', 'dist/ort-web/ort-wasm-simd-threaded.wasm', 'media/samples/digits/model.onnx'];
 
 /** @param {string} [target] @returns {string} the package's file for a platform */
 export function vsixFile(target = currentTarget()) {

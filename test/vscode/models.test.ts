@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import { commands } from '../../src/host/contributions';
-import { lensText } from '../../src/host/lens/registerLens';
+import { layerNumbers } from '../../src/host/layerNumbers';
+import { lensText } from '../../src/host/lens/lensText';
 import { extension, sampleFile, until } from './extensionApi';
 
 describe('models in the extension host', function () {
@@ -58,7 +59,11 @@ describe('models in the extension host', function () {
         ['16 kernels', '32 kernels', '64 neurons', '10 neurons'], name);
     }
     const dense = model.summary.layers.find(({ particles }) => particles?.count === 64)!;
-    assert.match(lensText(model, dense), /^64 neurons .*% of MACs$/);
+    const all = { particles: true, dead: true, redundant: true, harmless: true, macs: true };
+    const numbers = layerNumbers(model, [dense])!;
+    assert.match(lensText(numbers, all), /^64 neurons .*% of MACs$/);
+    assert.match(lensText(numbers, { ...all, particles: false }), /^\d+ % of MACs$/, 'each part can be hidden');
+    assert.equal(lensText(numbers, { ...all, particles: false, macs: false }), '');
   });
 
   it('go to definition finds the layer in the code', async () => {

@@ -47,13 +47,19 @@ export async function applyPlan(
       return compute.call('apply', { model: model.id, plan, folder, name: path.basename(target.file) }, options);
     });
     await checkRoom(target.within, result);
-    const sources = model.sources.length > 0 ? model.sources : await links.scan(model);
-    const documents = await sourceEditsFor(model, sources, result.changes, target.file);
+    const documents = await sourceEditsFor(links, model, result.changes, target.file);
+    if (!documents) return undefined;
     const created = newFiles(result, folder, target);
     const edit = await workspaceEdit(model, result, created, documents);
     const applied = await vscode.workspace.applyEdit(edit, { isRefactoring: true });
     if (!applied || !(await exists(target.file))) {
       const begun = await removeLeftovers(target, created);
+      const changed = documents.find(({ document, before }) => document.getText() !== before);
+      if (changed) {
+        throw new ParticlizeError({
+          file: changed.document.uri.fsPath, cause: 'it was changed while the preview was open, so nothing was applied', action: 'Apply again',
+        });
+      }
       // VS Code does not say why it gave up: a discarded preview begins nothing.
       if (begun) throw new ParticlizeError({ file: target.file, cause: 'the new model could not be written; what had been written of it was removed' });
       await checkWritable(target.within);
@@ -152,11 +158,16 @@ async function workspaceEdit(
     if (size > largestContents) edit.renameFile(vscode.Uri.file(from), to, {}, file);
     else edit.createFile(to, { contents: new Uint8Array(await readFile(from)) }, file);
   }
-  for (const { document, edits, isMain } of documents) {
-    for (const { span, text, label } of edits) {
-      const range = new vscode.Range(document.positionAt(span.start), document.positionAt(span.end));
+  for (const { document, edits, manual, isMain } of documents) {
+    for (const { range, text, label } of edits) {
       // Files that define the same layers but are not where the model came from start unticked.
       edit.replace(document.uri, range, text, { needsConfirmation: !isMain, label });
+    }
+    // A note where it belongs: it puts what stands there in its own place, and starts unticked.
+    for (const { range, reason } of isMain ? manual : []) {
+      edit.replace(document.uri, range, document.getText(range), {
+        needsConfirmation: true, label: vscode.l10n.t('By hand, line {0}', range.start.line + 1), description: reason, iconPath: new vscode.ThemeIcon('edit'),
+      });
     }
   }
   // VS Code opens the preview only when an edit needs confirmation, and such edits start unticked. This one forces it and
@@ -178,8 +189,8 @@ async function outcome(
       warnings.push(vscode.l10n.t('{0} was left as it is, so it does not fit the new weights.', name));
     }
     if (!isMain && after === before) continue;
-    for (const { span, reason } of manual) {
-      warnings.push(vscode.l10n.t('{0}, line {1}: change this by hand: {2}.', name, document.positionAt(span.start).line + 1, reason));
+    for (const { range, reason } of manual) {
+      warnings.push(vscode.l10n.t('{0}, line {1}: change this by hand: {2}.', name, range.start.line + 1, reason));
     }
   }
   const all = target.folder === undefined ? created.map(({ to }) => to) : [vscode.Uri.file(target.folder)];

@@ -16,15 +16,23 @@ export interface ApplyOutcome {
   readonly message?: string;
 }
 
+interface ApplyTarget {
+  readonly model?: Model;
+  /** Suggestions to apply; missing: the user chooses. */
+  readonly ids?: readonly string[];
+  /** Whether what goes wrong is a notification also with `ids`: nobody else would show it. */
+  readonly notify?: boolean;
+}
+
 /** Suggestions become a reviewed edit: a new model file and the changed layer definitions. */
 export function registerEdits(services: Services): vscode.Disposable {
   return vscode.commands.registerCommand(
     commands.applySuggestion,
-    (target?: { model?: Model; ids?: readonly string[] }) => apply(services, target ?? {}),
+    (target?: ApplyTarget) => apply(services, target ?? {}),
   );
 }
 
-async function apply(services: Services, target: { model?: Model; ids?: readonly string[] }): Promise<ApplyOutcome> {
+async function apply(services: Services, target: ApplyTarget): Promise<ApplyOutcome> {
   const { models, jobs, log } = services;
   const model = target.model ?? models.active;
   if (!model) return { applied: false };
@@ -40,7 +48,7 @@ async function apply(services: Services, target: { model?: Model; ids?: readonly
   } catch (error) {
     const message = sentenceOf(error, log);
     // The panel shows the sentence beside its button; elsewhere it is a notification.
-    if (message !== undefined && !target.ids) showSentence(message);
+    if (message !== undefined && (!target.ids || target.notify)) showSentence(message);
     return { applied: false, message };
   }
 }

@@ -1,47 +1,36 @@
 import * as vscode from 'vscode';
+import type { LayerDefinition, Link } from '../../core/source/definition';
 import { commands } from '../contributions';
-import { formatCount, formatShare } from '../format';
-import type { Model } from '../model';
-import type { LayerSummary } from '../../compute/protocol';
+import { layerNumbers } from '../layerNumbers';
 import type { Services } from '../services';
 import { setting } from '../settings';
-import { debounce, sourceLanguages } from '../sourceLinks';
+import { debounce, sourceLanguages, type ProgramLinks } from '../sourceLinks';
+import { placeOf } from '../sourceProgram';
+import { doubtText, lensText, type LensParts } from './lensText';
 
 /** A line above each layer definition whose layer belongs to an open model. */
 export function registerLens({ links, models }: Services): vscode.Disposable {
   const emitter = new vscode.EventEmitter<void>();
-  const refresh = debounce(() => emitter.fire(), 300);
+  // Columns come in quick succession.
+  const refresh = debounce(() => emitter.fire(), 100);
 
   const provider: vscode.CodeLensProvider = {
     onDidChangeCodeLenses: emitter.event,
     provideCodeLenses: async (document, token) => {
       if (models.all.length === 0 || !setting('lens.enabled', document.uri)) return [];
-      // VS Code asks at every key; a pause comes first, and a newer question ends an older one.
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      if (token.isCancellationRequested) return [];
-      const found = await links.modelOf(document);
-      if (!found) return [];
-      return found.links.flatMap(({ definition, layer: name }) => {
-        const layer = found.model.layer(name);
-        // A pooling or reshaping layer has nothing to say.
-        if (!layer?.particles) return [];
-        const { start, end } = definition.anchor;
-        const range = new vscode.Range(document.positionAt(start), document.positionAt(end));
-        return [new vscode.CodeLens(range, {
-          title: lensText(found.model, layer),
-          tooltip: vscode.l10n.t('{0} in {1}: show its particles', name, found.model.title),
-          command: commands.revealParticle,
-          arguments: [{ model: found.model, layer }],
-        })];
-      });
+      // What is known at once, moved along with the typing; the text is read again meanwhile, and then VS Code asks anew.
+      const found = links.known(document) ?? (await links.modelOf(document));
+      if (!found || token.isCancellationRequested) return [];
+      return lensesOf(found, document);
     },
   };
 
   return vscode.Disposable.from(
     emitter,
     refresh,
+    links.onDidChange(() => emitter.fire()),
     models.onDidChange(({ change }) => {
-      if (change !== 'selection' && change !== 'running') refresh.call();
+      if (change === 'columns' || change === 'summary' || change === 'opened' || change === 'closed') refresh.call();
     }),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('particlize.lens')) emitter.fire();
@@ -50,19 +39,38 @@ export function registerLens({ links, models }: Services): vscode.Disposable {
   );
 }
 
-/** '16 kernels · 3 dead · 5 harmless · 12 % of MACs': what is known of a layer, in one line. */
-export function lensText(model: Model, layer: LayerSummary): string {
-  const { particles } = layer;
-  const parts = [particles ? formatCount(particles.count, particles.kind) : layer.type];
-  const count = (column: string, holds: (value: number) => boolean): number | undefined => {
-    const values = particles && model.column(column)?.values.subarray(particles.firstRow, particles.firstRow + particles.count);
-    return values && values.some((value) => !Number.isNaN(value)) ? values.filter(holds).length : undefined;
+function lensesOf({ program, model, links }: ProgramLinks, document: vscode.TextDocument): vscode.CodeLens[] {
+  const parts = lensParts(document.uri);
+  const byDefinition = new Map<LayerDefinition, Link[]>();
+  for (const link of links) byDefinition.set(link.definition, [...(byDefinition.get(link.definition) ?? []), link]);
+  return [...byDefinition].flatMap(([definition, own]) => {
+    const place = placeOf(program, definition.anchor);
+    if (!place || place.uri.toString() !== document.uri.toString()) return [];
+    const layers = own.flatMap(({ layer }) => model.layer(layer) ?? []);
+    const numbers = layerNumbers(model, layers);
+    // A pooling or reshaping layer has nothing to say.
+    if (!numbers) return [];
+    const names = layers.filter(({ particles }) => particles).map(({ name }) => name);
+    const text = lensText(numbers, parts, names.length);
+    const doubt = doubtText(own);
+    const target = { uri: document.uri, position: place.range.start };
+    return [
+      ...(text === '' ? [] : [new vscode.CodeLens(place.range, {
+        title: text,
+        tooltip: vscode.l10n.t('{0} in {1}: show its particles', names.length > 4 ? `${names.slice(0, 4).join(', ')}, …` : names.join(', '), model.title),
+        command: commands.revealFromCode,
+        arguments: [target],
+      })]),
+      ...(doubt === undefined ? [] : [new vscode.CodeLens(place.range, {
+        title: doubt, tooltip: vscode.l10n.t('Say which layer this is'), command: commands.linkLayer, arguments: [target],
+      })]),
+    ];
+  });
+}
+
+function lensParts(scope: vscode.Uri): LensParts {
+  return {
+    particles: setting('lens.particles', scope), dead: setting('lens.dead', scope), redundant: setting('lens.redundant', scope),
+    harmless: setting('lens.harmless', scope), macs: setting('lens.macs', scope),
   };
-  // Dead: never answered a sample. Harmless: the loss does not rise when it alone is ablated.
-  const dead = count('deadShare', (value) => value >= 1);
-  const harmless = count('ablationLossChange', (value) => value <= 0);
-  if (dead) parts.push(vscode.l10n.t('{0} dead', dead));
-  if (harmless !== undefined) parts.push(vscode.l10n.t('{0} harmless', harmless));
-  if (layer.macs) parts.push(vscode.l10n.t('{0} of MACs', formatShare(layer.macs, model.summary.macs)));
-  return parts.join(' · ');
 }
