@@ -27,14 +27,63 @@ export async function loadParse(languages: readonly Language[]): Promise<Parse> 
     if (text.length > longestText) {
       throw new ParticlizeError({ cause: `the source has ${text.length} characters, more than the ${longestText} that are searched for layers` });
     }
-    const tree = parser.parse(text);
-    if (!tree) return { root: { type: 'ERROR', start: 0, end: text.length, missing: false, children: [] }, text };
-    try {
-      return plainTree(tree, text);
-    } finally {
-      tree.delete();
-    }
+    return parseAfter(parser, language, text);
   };
+}
+
+interface Parsed {
+  readonly text: string;
+  readonly tree: TreeSitterModule.Tree;
+  readonly plain: SyntaxTree;
+}
+
+/** The last text of each language that was parsed: the next one is often it, with a keystroke more. */
+const last = new Map<Language, Parsed>();
+
+/** Parses a text; what it has in common with the one before is not parsed (Wagner & Graham 1998) and not copied again. */
+function parseAfter(parser: TreeSitterParser, language: Language, text: string): SyntaxTree {
+  const before = last.get(language);
+  if (before?.text === text) return before.plain;
+  const edit = before && editBetween(before.text, text);
+  if (before && edit) {
+    before.tree.edit(edit);
+    last.delete(language);
+  }
+  const tree = parser.parse(text, edit && before ? before.tree : null);
+  if (!tree) return { root: { type: 'ERROR', start: 0, end: text.length, missing: false, children: [] }, text };
+  const changed = edit && before ? before.tree.getChangedRanges(tree) : [];
+  const from = Math.min(edit?.startIndex ?? 0, ...changed.map((range) => range.startIndex));
+  const kept = edit && before ? before.plain.root.children.filter((node) => node.end < from) : [];
+  const plain = plainTree(tree, text, kept);
+  last.get(language)?.tree.delete();
+  if (edit) before?.tree.delete();
+  last.set(language, { text, tree, plain });
+  return plain;
+}
+
+/** The one stretch in which two texts differ; undefined when they have too little in common. */
+function editBetween(a: string, b: string): Parameters<TreeSitterModule.Tree['edit']>[0] | undefined {
+  const most = Math.min(a.length, b.length);
+  let start = 0;
+  while (start < most && a.charCodeAt(start) === b.charCodeAt(start)) start++;
+  let end = 0;
+  while (end < most - start && a.charCodeAt(a.length - 1 - end) === b.charCodeAt(b.length - 1 - end)) end++;
+  if (start + end < Math.max(a.length, b.length) / 2) return undefined;
+  const [oldEnd, newEnd] = [a.length - end, b.length - end];
+  return {
+    startIndex: start, oldEndIndex: oldEnd, newEndIndex: newEnd,
+    startPosition: positionAt(a, start), oldEndPosition: positionAt(a, oldEnd), newEndPosition: positionAt(b, newEnd),
+  };
+}
+
+function positionAt(text: string, index: number): { row: number; column: number } {
+  let row = 0;
+  let line = 0;
+  for (let next = text.indexOf('\n'); next >= 0 && next < index; next = text.indexOf('\n', next + 1)) {
+    row++;
+    line = next + 1;
+  }
+  return { row, column: index - line };
 }
 
 function parserFor(language: Language): Promise<TreeSitterParser> {
@@ -88,9 +137,13 @@ function missing(place: string, cause: unknown): ParticlizeError {
 
 type Building = { -readonly [K in keyof SyntaxNode]: SyntaxNode[K] } & { children: Building[] };
 
-/** Copies the tree out of WebAssembly in one walk: afterwards nothing calls into it and nothing has to be freed. */
-function plainTree(tree: TreeSitterModule.Tree, text: string): SyntaxTree {
+/**
+ * Copies the tree out of WebAssembly in one walk: afterwards nothing calls into it.
+ * @param kept copies of the first statements, which stand as they did
+ */
+function plainTree(tree: TreeSitterModule.Tree, text: string, kept: readonly SyntaxNode[] = []): SyntaxTree {
   const cursor = tree.walk();
+  const known = new Map(kept.map((node) => [node.start, node]));
   const root: Building = { type: cursor.nodeType, start: 0, end: text.length, missing: false, children: [] };
   const path: Building[] = [root];
   try {
@@ -106,8 +159,10 @@ function plainTree(tree: TreeSitterModule.Tree, text: string): SyntaxTree {
         missing: cursor.nodeIsMissing,
         children: [],
       };
-      if (named || field) path[path.length - 1]!.children.push(node);
-      if (named && cursor.gotoFirstChild()) {
+      const before = path.length === 1 ? known.get(node.start) : undefined;
+      const same = before?.type === node.type && before.end === node.end && before.field === node.field && before.missing === node.missing;
+      if (named || field) path[path.length - 1]!.children.push(same ? before as Building : node);
+      if (named && !same && cursor.gotoFirstChild()) {
         path.push(node);
         continue;
       }
