@@ -2,7 +2,7 @@ import type { ActivationData, LayerSummary } from '../../src/compute/protocol';
 import { formatNumber } from '../../src/core/charts/numberFormat';
 import { particleName } from '../../src/core/charts/particleLayers';
 import { fill, h, uniqueId } from '../shared/dom';
-import { extent, paintPicture } from '../shared/picture';
+import { extent, paintPicture, type Picture } from '../shared/picture';
 import { strings } from '../shared/strings';
 import type { Theme } from '../shared/theme';
 import type { PanelContext, View } from './panelContext';
@@ -71,7 +71,7 @@ export function activationMaps({ store, client }: PanelContext, layer: LayerSumm
         ...(only === undefined ? { chosen: () => store.set({ selection: [row], particle: row, detail: 'particle' }) } : {}),
       };
     });
-    fill(body, h('div', { class: 'sample' }, inputPicture(shown, theme), predictionBars({ ...shown.prediction, label: shown.label })), pictureGrid(items, scale, theme));
+    fill(body, h('div', { class: 'sample' }, inputPicture(shown, theme), only === undefined ? null : overlaid(shown, all[only], theme), predictionBars({ ...shown.prediction, label: shown.label })), pictureGrid(items, scale, theme));
   };
   const stops = [store.watch(['snapshot', 'sample'], () => void load()), store.watch(['theme', 'selection'], draw)];
   return {
@@ -120,6 +120,26 @@ export function samplePicker(chosen: (sample: number) => void) {
       of.textContent = samples === undefined ? '' : strings.ofSamples(samples);
     },
   };
+}
+
+/** The map of one particle over the sample: the sample in grey, brighter in colour where the particle is active. */
+function overlaid({ picture }: ActivationData, map: Picture | undefined, theme: Theme): HTMLElement | null {
+  if (!picture || !map || map.width < 2 || map.height < 2) return null;
+  const sample = samplePicture(picture);
+  const scale = Math.max(1, Math.floor(192 / sample.width));
+  const canvas = h('canvas', { class: 'picture', attributes: { role: 'img', 'aria-label': strings.overlay } });
+  const [below, above] = [h('canvas'), h('canvas')];
+  const { min, max } = extent(sample.values);
+  paintPicture(below, sample, { scale: 'grey', min, max }, theme);
+  paintPicture(above, map, { scale: 'sequential', min: 0, max: Math.max(1e-12, extent(map.values).max) }, theme);
+  canvas.width = sample.width * scale;
+  canvas.height = sample.height * scale;
+  const context = canvas.getContext('2d')!;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(below, 0, 0, canvas.width, canvas.height);
+  context.globalAlpha = 0.6;
+  context.drawImage(above, 0, 0, canvas.width, canvas.height);
+  return h('figure', { class: 'sample-input' }, canvas, h('figcaption', {}, strings.overlay));
 }
 
 function inputPicture({ picture, label }: ActivationData, theme: Theme): HTMLElement | null {

@@ -62,10 +62,12 @@ function samples({ samples: all, scoreTitle }: SamplesData, { theme, sampleChose
     const canvas = picture ? h('canvas', { class: 'picture', attributes: { 'aria-hidden': 'true' } }) : null;
     if (canvas && picture) paintPicture(canvas, samplePicture(picture), { scale: 'grey', min: 0, max: 1 }, theme);
     const words = text ? h('span', { class: 'sample-text' }, ...text.tokens.map((token, at) => (at === text.at ? h('mark', {}, token) : token))) : null;
+    // What is seen comes first, so that it can be spoken to.
+    const spoken = `${text ? `${text.tokens.join('')} ` : ''}${caption}`;
     const title = `${strings.useSample(index)}, ${scoreTitle} ${formatNumber(score)}`;
     return h(
       'button',
-      { type: 'button', class: text ? 'picture-item sample-line' : 'picture-item', title, attributes: { 'aria-label': label === undefined ? title : `${title}, ${label}` }, on: { click: () => sampleChosen(index) } },
+      { type: 'button', class: text ? 'picture-item sample-line' : 'picture-item', title, attributes: { 'aria-label': `${spoken}, ${title}` }, on: { click: () => sampleChosen(index) } },
       canvas, words, canvas || words ? null : h('span', {}, strings.sampleNumber(index)), h('span', { class: 'caption' }, caption),
     );
   });

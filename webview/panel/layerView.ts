@@ -9,6 +9,7 @@ import { VegaHost } from '../shared/vegaHost';
 import { activationMaps } from './activationMaps';
 import { closeUps } from './closeUps';
 import { ColumnSelect } from './columnSelect';
+import { pairPlot } from './pairPlot';
 import { reportTo, type PanelContext, type View } from './panelContext';
 import { weightImages } from './weightImages';
 
@@ -33,7 +34,7 @@ export function layerView(context: PanelContext): View {
       return;
     }
     const linked = snapshot?.linkedLayers.includes(layer.name) ?? false;
-    if (layer.particles) parts = [weightImages(context, layer), layerCharts(context, layer), activationMaps(context, layer), closeUps(context, layer)];
+    if (layer.particles) parts = [weightImages(context, layer), layerCharts(context, layer), pairPlot(context, { name: layer.name, ...layer.particles }), activationMaps(context, layer), closeUps(context, layer)];
     fill(element, layerHead(context, layer, linked), ...parts.map((part) => part.element));
   });
   return {

@@ -159,6 +159,7 @@ function searchField(changed: (text: string) => void, selectFound: () => void) {
     type: 'search',
     id,
     placeholder: strings.searchHint,
+    title: strings.searchHelp,
     spellcheck: false,
     attributes: { 'aria-describedby': problemId, autocomplete: 'off' },
     on: {

@@ -14,6 +14,8 @@ export interface ViewSettings {
   readonly particle: number;
   readonly scatterX: string;
   readonly scatterY: string;
+  /** Columns of the pair plot; a few telling ones when there are none. */
+  readonly pairColumns: readonly string[];
   readonly channel: number;
   readonly sample: number;
   /** Names of the details that are unfolded. */
@@ -52,6 +54,7 @@ export const initialState: Omit<PanelState, 'theme'> = {
   particle: -1,
   scatterX: '',
   scatterY: '',
+  pairColumns: [],
   channel: -1,
   sample: 0,
   openDetails: [],
@@ -71,8 +74,8 @@ export const initialState: Omit<PanelState, 'theme'> = {
 
 /** The settings that are stored, out of a state. */
 export function settingsOf(state: ViewSettings): ViewSettings {
-  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, openDetails, muted, maxDrop, followed } = state;
-  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, channel, sample, openDetails, muted, maxDrop, followed };
+  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed } = state;
+  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed };
 }
 
 /** Stored settings, as far as they are what they should be: they may come from an older version. */

@@ -56,7 +56,7 @@ function lengthOf(graph: ModelGraph, { slices, count }: ParticleGroup): number {
 }
 
 /** Each particle's weights scaled to length 1; a row of zeros (or of something that is no number) is zero. */
-async function unitRows(graph: ModelGraph, group: ParticleGroup, length: number): Promise<DotKernel> {
+export async function unitRows(graph: ModelGraph, group: ParticleGroup, length = lengthOf(graph, group)): Promise<DotKernel> {
   const rows = new DotKernel(group.count, length);
   const filled = new Uint32Array(group.count);
   for await (const weight of particleWeights(graph, group)) {

@@ -1,4 +1,4 @@
-import { chartSpec, type Chart } from './chart';
+import { axisFormat, chartSpec, type Chart } from './chart';
 import { formatNumber } from './numberFormat';
 
 export interface BarsInput {
@@ -20,7 +20,7 @@ export const bars: Chart<BarsInput> = {
     const shown = numeric ? known : known.length > limit ? bySize : known;
     const [first] = bySize;
     const description = first ? `${valueTitle} by ${labelTitle}: largest ${first.label} with ${first.text}.` : valueTitle;
-    const length = { field: 'value', type: 'quantitative', title: valueTitle, axis: { grid: true, tickCount: 5, format: '~g' } };
+    const length = { field: 'value', type: 'quantitative', title: valueTitle, axis: { grid: true, tickCount: 5, format: axisFormat(known.map(({ value }) => value)) } };
     const place = numeric
       ? { field: 'label', type: 'ordinal', sort: null, title: labelTitle, axis: { labelOverlap: true, labelAngle: 0, labelExpr: 'format(toNumber(datum.label), ".2~g")' } }
       : { field: 'label', type: 'nominal', sort: null, title: labelTitle, axis: { labelLimit: 140 } };

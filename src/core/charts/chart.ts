@@ -40,9 +40,9 @@ export function axisTitle(column: Pick<ColumnInfo, 'title' | 'unit'>): string {
   return column.unit ? `${column.title} (${column.unit})` : column.title;
 }
 
-/** d3-format of an axis over these values: 0.02, 513, 25k. */
+/** d3-format of an axis over these values: 0.02, 513, 2.5k. */
 export function axisFormat(values: readonly (number | undefined)[]): string {
-  return values.some((value) => value !== undefined && Math.abs(value) >= 1e4) ? '.3~s' : '.3~g';
+  return values.some((value) => value !== undefined && Math.abs(value) >= 1e3) ? '.3~s' : '.3~g';
 }
 
 /** A specification with everything that all charts share. */

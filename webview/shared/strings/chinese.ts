@@ -170,4 +170,11 @@ export const chinese: Strings = {
   wordRests: (share) => `它把 ${share} 的注意力停在第一个词元上。`,
   wordCluster: (count) => `本层有 ${grouped(count)} 个粒子与它作用相同。`,
   wordNothing: '目前只知道它的权重。运行“分析行为”，了解它做什么。',
+  pairPlot: '成对的列',
+  pairColumns: '要比较的列',
+  brushHint: '在点上拖动，即可在所有图和粒子图中选中它们；按住 Shift 可追加。',
+  pairTooFew: '请选择两列或更多。',
+  against: (up, across) => `${up} 对 ${across}`,
+  searchHelp: '所有词须同时成立：conv* 或 conv1/kernel:3（按名称的层与粒子）、kernel（种类）、dead（不起作用）、l2<0.1 或 sparsity>=50%（列，还可用 <=、>、=、!=）；前面加 - 表示排除。按 Enter 选择找到的粒子。',
+  overlay: '激活的位置',
 };

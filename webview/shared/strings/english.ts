@@ -168,6 +168,13 @@ export const english = {
   wordRests: (share: string) => `It rests on the first token with ${share} of its attention.`,
   wordCluster: (count: number) => `${grouped(count)} particles of the layer say the same as it does.`,
   wordNothing: 'Only its weights are known so far. Run “Analyse behaviour” to learn what it does.',
+  pairPlot: 'Columns in pairs',
+  pairColumns: 'Columns to compare',
+  brushHint: 'Drag over points to select them in every plot and in the map; hold Shift to add.',
+  pairTooFew: 'Choose two columns or more.',
+  against: (up: string, across: string) => `${up} against ${across}`,
+  searchHelp: 'Words that must all hold: conv* or conv1/kernel:3 (layers and particles by name), kernel (a kind), dead (does nothing), l2<0.1 or sparsity>=50% (columns, also <=, >, =, !=); a - in front excludes. Enter selects what is found.',
+  overlay: 'Where it is active',
 };
 
 /** What every language has to say. */

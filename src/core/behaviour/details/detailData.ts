@@ -38,6 +38,8 @@ export interface MatrixData {
   readonly columnTitle: string;
   readonly valueTitle: string;
   readonly scale: 'sequential' | 'diverging';
+  /** Cluster of each row (and column), where rows are ordered by them. */
+  readonly clusters?: Int32Array;
 }
 
 /** Samples of the data with a score each, best first. */

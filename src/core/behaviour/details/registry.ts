@@ -13,13 +13,14 @@ import { gateSaturation, gatesAlongText } from '../recurrentGates';
 import { synergyPairs } from '../synergy';
 import { activationHistogram } from './activationHistogram';
 import { responseByClass } from './responseByClass';
+import { similarityMatrix } from './similarityMatrix';
 import { singularValues } from './singularValues';
 import { topSamples } from './topSamples';
 
 /** Every result with many values; a new one is one file and one line here. */
 export const details: readonly Detail[] = [
   topSamples, activationHistogram, responseByClass, correlationByOutput, contributionByOutput, attentionPattern, gateSaturation, gatesAlongText,
-  separatedItems, effectAlongGroups, componentMap, neighbourMap, connectionMatrix, strongestConnections, synergyPairs, singularValues,
+  separatedItems, effectAlongGroups, componentMap, neighbourMap, connectionMatrix, strongestConnections, synergyPairs, similarityMatrix, singularValues,
 ];
 
 /** Those that apply to a layer (and to its particles). */
