@@ -53,10 +53,11 @@ export class Model {
     return this.current.model;
   }
 
-  /** File name; with its folder where the name alone says nothing (model.json). */
+  /** File name; with its folder where the name alone says nothing (model.json, a model of a round). */
   get title(): string {
     const name = path.basename(this.current.path);
-    return name === 'model.json' ? `${path.basename(path.dirname(this.current.path))}/${name}` : name;
+    const folder = path.basename(path.dirname(this.current.path));
+    return name === 'model.json' || /^round-\d+$/.test(folder) ? `${folder}/${name}` : name;
   }
 
   get summary(): ModelSummary {
