@@ -19,7 +19,7 @@ const threads = availableParallelism();
 const optimisers: Readonly<Record<string, OptimiserOptions>> = { sgd: { kind: 'sgd', momentum: 0.9, weightDecay: 1e-4 }, adam: { kind: 'adam' } };
 /** For each net and engine: enough rounds for a lower quartile, in a time that keeps the whole bench below three minutes. */
 const mostRounds = 21;
-const longestMs = 6000;
+const longestMs = 3000;
 
 const nets = ['vgg', 'resnet20', 'lstm', 'transformer'];
 
@@ -79,7 +79,7 @@ async function measure(model: BenchModel, optimiser: string, torch: TorchProcess
     const theirs = torch?.runner(model.name, optimiser);
     const costs: { readonly ours: Cost; readonly theirs?: Cost }[] = [];
     const end = performance.now() + longestMs;
-    for (let round = -2; round < mostRounds; round++) {
+    for (let round = -1; round < mostRounds; round++) {
       const ownCost = await ours.step();
       await rest();
       const theirCost = theirs && await theirs.step();
