@@ -14,6 +14,7 @@ import type { ModelGraph } from '../../src/core/graph/modelGraph';
 import { pruneTo } from '../../src/core/optimise/compensated/pruneTo';
 import { decompose } from '../../src/core/particles/decompose';
 import { fineTune } from '../../src/core/train/fineTune';
+import type { OptimiserOptions } from '../../src/core/train/optimisers';
 import { createEngine } from '../../src/engines/registry';
 import type { Bench, Row } from './measure';
 
@@ -23,9 +24,18 @@ const memoryBytes = 2 ** 30;
 const seeds = 3;
 const targets = [2, 3, 5];
 const methods = ['magnitude', 'fpgm', 'taylor', 'hessian'];
-/** Fine-tuning steps of 64 samples, the same for everybody. */
-const nets: Readonly<Record<string, { readonly title: string; readonly steps: number }>> = {
-  digits: { title: 'Digits CNN', steps: 100 }, lenet: { title: 'LeNet, MNIST', steps: 100 }, resnet20: { title: 'ResNet-20, CIFAR-10', steps: 24 },
+interface Net {
+  readonly title: string;
+  /** Fine-tuning, the same for everybody: steps of 64 samples. */
+  readonly steps: number;
+  readonly optimiser: OptimiserOptions;
+  readonly learningRate: number;
+}
+
+const adam = { optimiser: { kind: 'adam' }, learningRate: 1e-3 } as const;
+const nets: Readonly<Record<string, Net>> = {
+  digits: { title: 'Digits CNN', steps: 100, ...adam }, lenet: { title: 'LeNet, MNIST', steps: 100, ...adam },
+  resnet20: { title: 'ResNet-20, CIFAR-10', steps: 24, ...adam, learningRate: 2e-4 },
 };
 
 /**
@@ -89,8 +99,9 @@ async function judge({ net, seed, method, target, file }: Pruned, folder: string
   const accuracy = async (model: ModelGraph): Promise<number> => 100 * (await evaluate(model, engine, test, { memoryBytes })).metrics.accuracy!;
   const result = async (model: ModelGraph, by: string, times: number): Promise<Result> => {
     const before = await accuracy(model);
+    const { optimiser, learningRate, steps } = nets[net]!;
     const { graph: tuned, stopped, message } = await fineTune({ model, engine, train, memoryBytes }, {
-      optimiser: { kind: 'adam' }, learningRate: 1e-3, schedule: { kind: 'cosine' }, warmUpSteps: 5, epochs: 1000, steps: nets[net]!.steps, batch: 64, seed,
+      optimiser, learningRate, steps, schedule: { kind: 'cosine' }, warmUpSteps: 5, epochs: 1000, batch: 64, seed,
     });
     if (stopped === 'diverged') console.log(`${net}, ${by}, seed ${seed}: ${message}`);
     const after = await accuracy(tuned);
