@@ -1,3 +1,4 @@
+import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { CallOptions } from '../../compute/client';
@@ -21,7 +22,7 @@ export async function runTrainCommand(command: string, places: TrainCommandPlace
   const folder = vscode.workspace.getWorkspaceFolder(vscode.Uri.file(places.weights)) ?? vscode.workspace.workspaceFolders?.[0];
   const task = new vscode.Task(
     { type: 'particlize', out: places.out }, folder ?? vscode.TaskScope.Workspace, vscode.l10n.t('Train {0}', path.basename(places.weights)), 'Particlize',
-    new vscode.ShellExecution(line, { cwd: folder?.uri.fsPath ?? path.dirname(places.weights) }),
+    new vscode.CustomExecution(async () => shellTerminal(line, folder?.uri.fsPath ?? path.dirname(places.weights))),
   );
   task.presentationOptions = { reveal: vscode.TaskRevealKind.Silent, panel: vscode.TaskPanelKind.Dedicated };
   const written = watchFile(places.out, () => progress?.(0, 0, vscode.l10n.t('{0} was written', path.basename(places.out))));
@@ -50,6 +51,38 @@ export function commandLine(command: string, places: TrainCommandPlaces): string
 
 function quoted(value: string): string {
   return process.platform === 'win32' ? `"${value.replaceAll('"', '')}"` : `'${value.replaceAll('\'', '\'\\\'\'')}'`;
+}
+
+/** A task's terminal around a shell; unlike VS Code's own it tells the exit code also where terminals have no pseudo-terminals. */
+function shellTerminal(line: string, cwd: string): vscode.Pseudoterminal {
+  const [written, closed] = [new vscode.EventEmitter<string>(), new vscode.EventEmitter<number>()];
+  let child: ChildProcess | undefined;
+  const show = (chunk: unknown): void => written.fire(String(chunk).replace(/\r?\n/g, '\r\n'));
+  return {
+    onDidWrite: written.event,
+    onDidClose: closed.event,
+    open() {
+      show(`> ${line}\n`);
+      // A group of its own, so that what the shell starts ends with it.
+      child = spawn(line, { cwd, shell: true, detached: process.platform !== 'win32', stdio: ['ignore', 'pipe', 'pipe'] });
+      child.stdout?.on('data', show);
+      child.stderr?.on('data', show);
+      child.on('error', (error) => {
+        show(`${error.message}\n`);
+        closed.fire(127);
+      });
+      child.on('exit', (code) => closed.fire(code ?? 1));
+    },
+    close() {
+      if (!child?.pid || child.exitCode !== null) return;
+      try {
+        if (process.platform === 'win32') spawn('taskkill', ['/pid', String(child.pid), '/T', '/F'], { stdio: 'ignore' });
+        else process.kill(-child.pid, 'SIGTERM');
+      } catch {
+        // It has just ended.
+      }
+    },
+  };
 }
 
 async function runTask(task: vscode.Task, signal: AbortSignal | undefined): Promise<number | undefined> {

@@ -58,7 +58,7 @@ describe('optimise until the target, in a real VS Code', function () {
 
   it('compares a round with the original: what it costs and who pays', async () => {
     await workbench.chooseFromContextMenu(workbench.treeRow('Rounds', /Round 1/), 'Compare with the Original');
-    const preview = await workbench.webviewOfTab(/round-01/);
+    const preview = await workbench.webviewOfTab(/Preview.*round-01/);
     await preview.getByText('Classes that paid').waitFor();
     assert.match(await preview.locator('body').innerText(), /337,?536|3\.38e\+5|337536/);
     await workbench.screenshot('loop-comparison');
