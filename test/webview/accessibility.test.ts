@@ -1,5 +1,5 @@
 import assert from 'node:assert';
-import { source as axe } from 'axe-core';
+import { source as axe, type run } from 'axe-core';
 import type { Page } from 'playwright-core';
 import type { DetailResult } from '../../src/compute/protocol';
 import { digitsCloseUps } from './support/digitsCloseUps';
@@ -31,7 +31,7 @@ describe('accessibility and linked plots of the panel in a real browser', functi
   async function violations(page: Page): Promise<string[]> {
     await page.evaluate(axe);
     return page.evaluate(async () => {
-      const { axe } = window as unknown as { axe: typeof import('axe-core') };
+      const { axe } = window as unknown as { axe: { run: typeof run } };
       const { violations } = await axe.run(document, { resultTypes: ['violations'] });
       return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
     });

@@ -104,6 +104,7 @@ describe('close-ups of layers and particles in a real browser', function () {
     const page = await open({ detail: 'particle', particle: 19, layer: 'conv2' }, { language: 'zh-cn' });
     await page.getByRole('button', { name: '静音' }).waitFor();
     assert.match((await page.textContent('.words')) ?? '', /没有它，损失增加/);
+    assert.match((await page.textContent('.overview .legend')) ?? '', /L2 范数/);
     await screenshot(page, 'close-ups-chinese');
   });
 });

@@ -100,4 +100,18 @@ describe('the map of a large model in a real browser', function () {
     const rows = await page.evaluate(() => (window.fakeHost.received.filter(({ method }) => method === 'select').pop()?.params as { rows: number[] }).rows);
     assert.deepStrictEqual(rows, [48, 49, 50, 48 + columns + 1]);
   });
+
+  it('a folded module leaves the map, by keyboard too', async () => {
+    const page = await open(largeModel(2000, 8));
+    await page.getByText('Modules').click();
+    const tree = page.getByRole('tree');
+    assert.deepStrictEqual(await tree.getByRole('treeitem', { expanded: true }).evaluateAll((items) => items.map((item) => (item as HTMLElement).dataset.path)), ['block0', 'block1']);
+    await tree.locator('[data-path=block0]').focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.waitForFunction(() => document.querySelector('.heatmap-grid')!.getAttribute('aria-rowcount') === '4');
+    assert.strictEqual(await tree.getByRole('treeitem').count(), 6);
+    assert.strictEqual(await page.evaluate(() => (document.activeElement as HTMLElement).dataset.path), 'block0');
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(() => document.querySelector('.heatmap-grid')!.getAttribute('aria-rowcount') === '8');
+  });
 });

@@ -1,4 +1,3 @@
-import { inlineRows } from '../../src/compute/panelProtocol';
 import { charts } from '../../src/core/charts/registry';
 import { particleName, rowCountOf, rowsOfParticles } from '../../src/core/charts/particleLayers';
 import { fill, h, uniqueId } from '../shared/dom';
@@ -9,12 +8,14 @@ import { VegaHost } from '../shared/vegaHost';
 import { ColumnSelect } from './columnSelect';
 import { hasBehaviour, provenanceText, valueText } from './columnText';
 import { Legend } from '../shared/legend';
+import { moduleTree, unfolded } from './moduleTree';
 import { reportTo, type PanelContext, type View } from './panelContext';
 import { parseFilter, type ParticleFilter } from './particleFilter';
 import type { PanelState, Store } from './state';
 
 /** The whole model as a map of its particles, coloured by a column, with what its layers cost. */
-export function overview({ store, client, tooltip, pulls }: PanelContext): View {
+export function overview(context: PanelContext): View {
+  const { store, client, tooltip, pulls } = context;
   const report = reportTo(store);
   const map = new Heatmap({
     label: strings.heatmapLabel,
@@ -45,6 +46,7 @@ export function overview({ store, client, tooltip, pulls }: PanelContext): View 
     store.set({ selection: rows, ...(rows.length === 1 ? { particle: rows[0]!, detail: 'particle' } : {}) });
     void client.host('select', { rows }).catch(report);
   });
+  const modules = moduleTree(context);
   const meaning = h('p', { class: 'meaning' });
   const legend = new Legend();
   const next = h('p', { class: 'hint' });
@@ -64,6 +66,7 @@ export function overview({ store, client, tooltip, pulls }: PanelContext): View 
       search.element,
     ),
     meaning,
+    modules.element,
     map.element,
     legend.element,
     next,
@@ -76,8 +79,8 @@ export function overview({ store, client, tooltip, pulls }: PanelContext): View 
 
   let filter: ParticleFilter = {};
   const stops = [
-    store.watch(['layers'], ({ layers, snapshot }) => {
-      map.setLayers(layers);
+    store.watch(['layers', 'folded'], ({ layers, folded, snapshot }) => {
+      map.setLayers(unfolded(layers, folded));
       none.hidden = !snapshot || layers.length > 0;
       content.hidden = layers.length === 0;
     }),
@@ -131,6 +134,7 @@ export function overview({ store, client, tooltip, pulls }: PanelContext): View 
     element,
     dispose: () => {
       stops.forEach((stop) => stop());
+      modules.dispose();
       map.dispose();
       chart.dispose();
       spread.dispose();
@@ -138,12 +142,15 @@ export function overview({ store, client, tooltip, pulls }: PanelContext): View 
   };
 }
 
+/** Charts of so many particles take no time that could be noticed. */
+const mostAtOnce = 65_536;
+
 /** Watches like the store does; of a large model charts wait until the map is drawn and its values have come to rest. */
 function afterMap(store: Store, keys: readonly (keyof PanelState)[], call: (state: PanelState) => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = store.watch(keys, (state) => {
     clearTimeout(timer);
-    if (rowCountOf(state.layers) <= inlineRows) call(state);
+    if (rowCountOf(state.layers) <= mostAtOnce) call(state);
     else timer = setTimeout(() => call(store.state), 300);
   });
   return () => {

@@ -1,6 +1,7 @@
 import type { Focus, PanelSnapshot, Running } from '../../src/compute/panelProtocol';
 import type { ColumnData, SuggestResult } from '../../src/compute/protocol';
 import type { ParticleLayer } from '../../src/core/charts/particleLayers';
+import { strings } from '../shared/strings';
 import type { Theme } from '../shared/theme';
 
 /** What the user chose to look at: survives reloads and moving the tab (VS Code keeps it for the panel). */
@@ -8,6 +9,8 @@ export interface ViewSettings {
   readonly column: string;
   readonly withinLayers: boolean;
   readonly search: string;
+  /** Modules that are folded: their layers are not in the map. */
+  readonly folded: readonly string[];
   readonly detail: string;
   readonly layer: string;
   /** Row of the particle shown; -1 is none. */
@@ -49,6 +52,7 @@ export const initialState: Omit<PanelState, 'theme'> = {
   column: '',
   withinLayers: false,
   search: '',
+  folded: [],
   detail: 'layer',
   layer: '',
   particle: -1,
@@ -74,8 +78,8 @@ export const initialState: Omit<PanelState, 'theme'> = {
 
 /** The settings that are stored, out of a state. */
 export function settingsOf(state: ViewSettings): ViewSettings {
-  const { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed } = state;
-  return { column, withinLayers, search, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed };
+  const { column, withinLayers, search, folded, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed } = state;
+  return { column, withinLayers, search, folded, detail, layer, particle, scatterX, scatterY, pairColumns, channel, sample, openDetails, muted, maxDrop, followed };
 }
 
 /** Stored settings, as far as they are what they should be: they may come from an older version. */
@@ -95,7 +99,7 @@ function isList(value: unknown): boolean {
 export function withSnapshot(state: PanelState, snapshot: PanelSnapshot): Partial<PanelState> {
   // What did not change keeps its identity, so that views that watch it rest.
   const layers = kept(state.layers, particleLayers(snapshot));
-  const columns = new Map(snapshot.columns.map((column) => [column.name, column]));
+  const columns = new Map(snapshot.columns.map((column) => [column.name, inWords(column)]));
   const rows = layers.reduce((sum, layer) => sum + layer.count, 0);
   const names = new Set(snapshot.summary.layers.map((layer) => layer.name));
   return {
@@ -129,8 +133,14 @@ export function kept<T>(before: T, now: T): T {
 /** New columns join, and replace those of the same name. */
 export function withColumns(state: PanelState, arrived: readonly ColumnData[]): Partial<PanelState> {
   const columns = new Map(state.columns);
-  for (const column of arrived) columns.set(column.name, column);
+  for (const column of arrived) columns.set(column.name, inWords(column));
   return { columns, column: columns.has(state.column) ? state.column : preferredColumn([...columns.values()]) };
+}
+
+/** The column with its title in the user's language. */
+function inWords(column: ColumnData): ColumnData {
+  const title = strings.columnTitle(column.name, column.title);
+  return title === column.title ? column : { ...column, title };
 }
 
 export class Store {

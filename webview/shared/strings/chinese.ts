@@ -1,4 +1,5 @@
 import { grouped } from '../../../src/core/charts/chart';
+import { chineseColumns } from './chineseColumns';
 import type { Strings } from './english';
 
 const kinds: Readonly<Record<string, string>> = { kernel: '卷积核', neuron: '神经元', unit: '循环单元', head: '注意力头', factor: '因子', token: '词元', item: '条目' };
@@ -177,4 +178,7 @@ export const chinese: Strings = {
   against: (up, across) => `${up} 对 ${across}`,
   searchHelp: '所有词须同时成立：conv* 或 conv1/kernel:3（按名称的层与粒子）、kernel（种类）、dead（不起作用）、l2<0.1 或 sparsity>=50%（列，还可用 <=、>、=、!=）；前面加 - 表示排除。按 Enter 选择找到的粒子。',
   overlay: '激活的位置',
+  modules: '模块',
+  particleSum: (count) => `${grouped(count)} 个粒子`,
+  columnTitle: (name, title) => chineseColumns[name] ?? title,
 };

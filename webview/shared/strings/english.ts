@@ -175,6 +175,10 @@ export const english = {
   against: (up: string, across: string) => `${up} against ${across}`,
   searchHelp: 'Words that must all hold: conv* or conv1/kernel:3 (layers and particles by name), kernel (a kind), dead (does nothing), l2<0.1 or sparsity>=50% (columns, also <=, >, =, !=); a - in front excludes. Enter selects what is found.',
   overlay: 'Where it is active',
+  modules: 'Modules',
+  particleSum: (count: number) => (count === 1 ? '1 particle' : `${grouped(count)} particles`),
+  /** A column's title in this language; `title` is the English one. */
+  columnTitle: (_name: string, title: string) => title,
 };
 
 /** What every language has to say. */
