@@ -1,6 +1,7 @@
 import type { Span } from '../definition';
-import type { CallNode, Expression, NumberNode, OtherNode, Parameter, Program, Scope, Statement, Step } from '../program';
-import { callBuiltin, callMethod, compare, computed, itemAt } from './builtins';
+import type { CallNode, Expression, NumberNode, Parameter, Program, Scope, Statement, Step } from '../program';
+import { callBuiltin, callMethod, computed, itemAt } from './builtins';
+import { evaluateDict, evaluateOther, listItems } from './compound';
 import {
   Environment, listValue, literalValue, nothing, numberValue, truth, unknownValue,
   type ClassValue, type ContainerValue, type FunctionValue, type InstanceValue, type ModuleValue, type Value,
@@ -46,12 +47,12 @@ export class Interpreter {
   private remaining = mostSteps;
   private depth = 0;
   /** Inside a loop whose length is not known. */
-  private open = 0;
+  open = 0;
   private readonly classes = new Map<Scope, ClassValue>();
 
   constructor(
     readonly program: Program,
-    private readonly hooks: FollowHooks,
+    readonly hooks: FollowHooks,
     /** Numbers that take the place of literals. */
     private readonly overrides: ReadonlyMap<NumberNode, number> = new Map(),
   ) {}
@@ -213,8 +214,8 @@ export class Interpreter {
         if (object.kind === 'tensor' && this.hooks.tensorItem) return this.hooks.tensorItem(object, expression.index, index, expression);
         return itemAt(this, object, index, expression, (one) => this.evaluate(one, env));
       }
-      case 'list': return listValue(...this.listItems(expression.items, env));
-      case 'dict': return this.evaluateDict(expression, env);
+      case 'list': return listValue(...listItems(this, expression.items, env));
+      case 'dict': return evaluateDict(this, expression, env);
       case 'call': return this.evaluateCall(expression, env);
       case 'unary': {
         const operand = this.evaluate(expression.operand, env);
@@ -223,7 +224,7 @@ export class Interpreter {
         return expression.operator === '-' ? numberValue(-operand.value, operand) : operand;
       }
       case 'binary': return this.binary(expression.operator, this.evaluate(expression.left, env), this.evaluate(expression.right, env), expression);
-      case 'other': return this.evaluateOther(expression, env);
+      case 'other': return evaluateOther(this, expression, env);
       default: return unknownValue('it cannot be followed', expression);
     }
   }
@@ -236,107 +237,6 @@ export class Interpreter {
   private unbound(name: string): Value {
     const star = this.program.starImports.find((module) => /(^|\.)(nn|layers)$/.test(module));
     return { kind: 'native', name: star && /^[A-Z]/.test(name) ? `${star}.${name}` : name };
-  }
-
-  private evaluateOther(expression: OtherNode, env: Environment): Value {
-    const { form } = expression;
-    switch (form?.kind) {
-      case 'comparison': {
-        const operands = form.operands.map((one) => this.evaluate(one, env));
-        let all: boolean | undefined = true;
-        form.operators.forEach((operator, index) => {
-          const one = compare(this, operator, operands[index]!, operands[index + 1]!);
-          all = all === false || one === false ? false : one === undefined ? undefined : all;
-        });
-        return all === undefined ? unknownValue('the comparison depends on what is not known', expression) : { kind: 'constant', value: all };
-      }
-      case 'logic': return this.evaluateLogic(form.operator, form.operands, env, expression);
-      case 'conditional': {
-        const test = this.evaluate(form.test, env);
-        const holds = truth(test);
-        if (holds === undefined) {
-          this.hooks.undecided?.(test, expression);
-          return test.kind === 'unknown' ? test : unknownValue('it depends on a condition that is not known', expression);
-        }
-        return this.evaluate(holds ? form.then : form.otherwise, env);
-      }
-      case 'lambda': return { kind: 'function', scope: form.scope, env, body: form.body };
-      case 'comprehension': return this.comprehension(form, env, expression);
-      case 'format': {
-        const pieces = form.pieces.map((piece) => (typeof piece === 'string' ? piece : textOf(this.evaluate(piece, env))));
-        return pieces.some((piece) => piece === undefined) ? unknownValue('the text depends on what is not known', expression) : { kind: 'string', value: pieces.join('') };
-      }
-      default: return unknownValue('it cannot be read off the code', expression);
-    }
-  }
-
-  private evaluateLogic(operator: string, operands: readonly Expression[], env: Environment, at: Span): Value {
-    const first = this.evaluate(operands[0]!, env);
-    const holds = truth(first);
-    if (operator === 'not') return holds === undefined ? unknownValue('the condition is not known', at) : { kind: 'constant', value: !holds };
-    const decides = operator === 'or';
-    if (holds === decides) return first;
-    const second = this.evaluate(operands[1]!, env);
-    if (holds !== undefined) return second;
-    return truth(second) === decides ? second : unknownValue('the condition is not known', at);
-  }
-
-  private comprehension(form: NonNullable<OtherNode['form']> & { kind: 'comprehension' }, env: Environment, at: Span): Value {
-    const inner = new Environment(env);
-    const items: Value[] = [];
-    const entries = new Map<string, Value>();
-    let open = false;
-    const clause = (index: number): void => {
-      const one = form.clauses[index];
-      if (!one) {
-        const value = this.evaluate(form.element, inner);
-        if (form.key) {
-          const key = textOf(this.evaluate(form.key, inner));
-          if (key !== undefined) entries.set(key, value);
-        } else items.push(value);
-        return;
-      }
-      const iterable = this.evaluate(one.iterable, inner);
-      const known = this.itemsOf(iterable);
-      if (!known || known.open) open = true;
-      this.open += known && !known.open ? 0 : 1;
-      for (const item of known?.items ?? [unknownValue('it changes in a loop whose length is not known', one.iterable)]) {
-        this.tick();
-        this.assign(one.target, item, inner, at);
-        if (one.tests.every((test) => truth(this.evaluate(test, inner)) !== false)) clause(index + 1);
-      }
-      this.open -= known && !known.open ? 0 : 1;
-    };
-    clause(0);
-    return form.key ? { kind: 'dict', entries } : listValue(items, open);
-  }
-
-  private evaluateDict(expression: Expression & { kind: 'dict' }, env: Environment): Value {
-    const entries = new Map<string, Value>();
-    for (const { key, value } of expression.entries) {
-      const found = this.evaluate(value.kind === 'spread' ? value.operand : value, env);
-      if (key) {
-        const name = textOf(this.evaluate(key, env));
-        if (name !== undefined) entries.set(name, found);
-      } else if (found.kind === 'dict') found.entries.forEach((one, name) => entries.set(name, one));
-    }
-    return { kind: 'dict', entries };
-  }
-
-  private listItems(expressions: readonly Expression[], env: Environment): [items: Value[], open: boolean] {
-    const items: Value[] = [];
-    let open = false;
-    for (const one of expressions) {
-      if (one.kind !== 'spread') {
-        items.push(this.evaluate(one, env));
-        continue;
-      }
-      const inside = this.evaluate(one.operand, env);
-      const known = this.itemsOf(inside);
-      if (known) items.push(...known.items);
-      if (!known || known.open) open = true;
-    }
-    return [items, open];
   }
 
   private evaluateCall(call: CallNode, env: Environment): Value {
@@ -452,7 +352,7 @@ export class Interpreter {
     }
   }
 
-  private assign(target: Expression, value: Value, env: Environment, at: Span): void {
+  assign(target: Expression, value: Value, env: Environment, at: Span): void {
     switch (target.kind) {
       case 'name': env.values.set(target.name, value); return;
       case 'member': {

@@ -1,5 +1,5 @@
 import type { Framework, Span } from '../definition';
-import type { CallNode, NumberNode, Scope } from '../program';
+import type { CallNode, Expression, NumberNode, Scope } from '../program';
 
 /** What an expression is worth while code is followed. Lists, dictionaries and instances change as the code says. */
 export type Value =
@@ -30,7 +30,7 @@ export interface FunctionValue {
   readonly self?: Value;
   readonly owner?: ClassValue;
   /** Of a lambda. */
-  readonly body?: import('../program').Expression;
+  readonly body?: Expression;
 }
 export interface ClassValue { readonly kind: 'class'; readonly scope: Scope; readonly env: Environment; readonly bases: readonly Value[] }
 export interface InstanceValue {
