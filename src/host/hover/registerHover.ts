@@ -42,6 +42,9 @@ function layerText(model: Model, link: Link): vscode.MarkdownString | undefined 
   // Nothing but our own commands, whatever a layer's name looks like.
   text.isTrusted = { enabledCommands: [commands.revealFromCode, commands.linkLayer] };
   text.appendMarkdown(`**${escaped(layer.name)}** · ${escaped(layer.type)} · ${escaped(model.title)}\n\n`);
+  const argument = encodeURIComponent(JSON.stringify([{ model: model.uri.fsPath, layer: layer.name }]));
+  text.appendMarkdown(`[$(target) ${vscode.l10n.t('Show its particles')}](command:${commands.revealFromCode}?${argument})`);
+  text.appendMarkdown(` · ${escaped(vscode.l10n.t('linked: {0}, {1} %', link.reason, Math.round(100 * link.confidence)))}\n\n`);
   const chart = chartOf(model, layer);
   if (chart) text.appendMarkdown(chart);
   const rows: [string, string][] = [[vscode.l10n.t('Particles'), formatCount(numbers.count, numbers.kind)]];
@@ -55,9 +58,6 @@ function layerText(model: Model, link: Link): vscode.MarkdownString | undefined 
   rows.push([vscode.l10n.t('Parameters'), `${layer.parameters.toLocaleString('en')} (${formatShare(numbers.parameters, 1)})`]);
   if (layer.outputShape) rows.push([vscode.l10n.t('Output'), layer.outputShape.map((size) => size ?? '?').join(' × ')]);
   text.appendMarkdown(`| | |\n|:--|--:|\n${rows.map(([name, value]) => `| ${escaped(name)} | ${escaped(value)} |`).join('\n')}\n\n`);
-  const argument = encodeURIComponent(JSON.stringify([{ model: model.uri.fsPath, layer: layer.name }]));
-  text.appendMarkdown(`[$(target) ${vscode.l10n.t('Show its particles')}](command:${commands.revealFromCode}?${argument})`);
-  text.appendMarkdown(` · ${escaped(vscode.l10n.t('linked: {0}, {1} %', link.reason, Math.round(100 * link.confidence)))}`);
   return text;
 }
 

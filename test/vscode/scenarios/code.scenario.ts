@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { openWorkbench } from '../../harness/openWorkbench.mjs';
 import type { Workbench } from '../../harness/workbench.mjs';
-import { longPython, notebookOf, oddPython, twoClasses } from './support/codeFiles';
+import { longPython, notebookOf, oddPython, twoClasses, unnamed } from './support/codeFiles';
 
 /** The lens of a layer of the digits sample. */
 const lensOf = { conv1: /^16 kernels · /, conv2: /^32 kernels · /, dense1: /^64 neurons · /, dense2: /^10 neurons · / };
@@ -23,6 +23,7 @@ describe('layers in code, in a real VS Code', function () {
     add('long.py', longPython(definition, 50_000));
     add('odd.py', oddPython);
     add('twice.py', twoClasses(definition));
+    add('unnamed.py', unnamed);
     add('cells.ipynb', notebookOf(definition));
     await workbench.statusBarItem(/model\.onnx · /).waitFor();
   });
@@ -91,13 +92,24 @@ describe('layers in code, in a real VS Code', function () {
     await workbench.closeEditors();
   });
 
-  it('two classes of one name: the lens says that the link wants a look, and what the user says holds', async () => {
+  it('of two classes of one name, the later one is meant, as in Python', async () => {
     await workbench.openFile('more/twice.py');
-    await workbench.codeLens(/check$/).waitFor();
+    await goToLine(lineOf('more/twice.py', 'super') + 40);
+    await allLayers();
+    assert.strictEqual((await lenses()).filter((text) => /MACs/.test(text)).length, 4);
+    await workbench.closeEditors();
+  });
+
+  it('a link by order alone wants a look, and what the user says holds', async () => {
+    await workbench.openFile('more/unnamed.py');
+    await workbench.codeLens(/by order, \d+ %: check$/).waitFor();
     const before = (await lenses()).filter((text) => text.endsWith('check')).length;
     await workbench.screenshot('code-doubt');
-    await workbench.codeLens(/conv1.*check$/).click();
-    await workbench.pick('conv1');
+    await workbench.codeLens(/conv1 by order.*check$/).click();
+    const labels = await workbench.pickLabels();
+    assert.match(labels.join('\n'), /conv1\n.*conv2[^]*Not a layer of model\.onnx/);
+    await workbench.screenshot('code-which-layer');
+    await workbench.page.keyboard.press('Enter');
     await workbench.waitFor(async () => (await lenses()).filter((text) => text.endsWith('check')).length < before, 'the doubt to go');
     await workbench.closeEditors();
   });
@@ -121,12 +133,14 @@ describe('layers in code, in a real VS Code', function () {
 
   const suggestAndRefactor = async (): Promise<void> => {
     await goToLine(lineOf('digits_torch.py', 'self.conv1 ='));
-    await workbench.page.keyboard.press('ControlOrMeta+.');
-    const action = workbench.page.locator('.action-widget .monaco-list-row', { hasText: /^Particlize: .*…$/ }).first();
-    await action.waitFor();
+    const action = workbench.page.locator('.action-widget .monaco-list-row.focused', { hasText: /^Particlize: .*…$/ });
+    await workbench.waitFor(async () => {
+      await workbench.page.keyboard.press('ControlOrMeta+.');
+      return action.waitFor({ timeout: 4000 }).then(() => true, () => false);
+    }, 'the code actions');
     await workbench.screenshot('code-actions');
     await workbench.page.waitForTimeout(300);
-    await action.click();
+    await workbench.page.keyboard.press('Enter');
     await workbench.page.locator('.bulk-edit-panel .monaco-list-row').first().waitFor();
   };
   const preview = () => workbench.page.locator('.bulk-edit-panel');

@@ -34,6 +34,21 @@ export const oddPython = [
   '',
 ].join('\r\n');
 
+/** The digits network's layers under other names, and one more that the model does not have. */
+export const unnamed = `
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3)
+        self.second = nn.Conv2d(16, 32, 3)
+        self.spare = nn.Conv2d(32, 48, 3)
+        self.third = nn.Linear(512, 64)
+        self.fourth = nn.Linear(64, 10)
+`;
+
 /** The definition and another one of the same name. */
 export function twoClasses(definition: string): string {
   return `${definition}\n\n${definition.slice(definition.indexOf('class '), definition.indexOf('def load'))}`;
