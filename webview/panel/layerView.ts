@@ -50,7 +50,7 @@ function layerHead({ store, client }: PanelContext, layer: LayerSummary, linked:
   const report = reportTo(store);
   const go = async (): Promise<void> => {
     const { found, message } = await client.host('goToDefinition', { layer: layer.name });
-    if (!found) store.set({ message: { level: 'info', text: message ?? `No definition of ${layer.name} was found.` } });
+    if (!found) store.set({ message: { level: 'info', text: message ?? strings.noDefinition(layer.name) } });
   };
   const fact = (label: string, ...value: (Node | string)[]) => h('div', {}, h('dt', {}, label), h('dd', {}, ...value));
   const next = layer.next.flatMap((name, i) => [

@@ -1,5 +1,6 @@
 import type { HostMethods, PanelCompute, PanelEvent, PanelRequest } from '../../src/compute/panelProtocol';
 import type { Params, Result } from '../../src/compute/protocol';
+import { strings } from './strings';
 
 export interface MessagePort {
   send(message: PanelRequest): void;
@@ -58,7 +59,7 @@ export class ProtocolClient {
     this.stop();
     for (const { reject, timer } of this.pending.values()) {
       clearTimeout(timer);
-      reject(new Error('The panel was closed.'));
+      reject(new Error(strings.closed));
     }
     this.pending.clear();
   }
@@ -72,7 +73,7 @@ export class ProtocolClient {
           ? setTimeout(() => {
               this.pending.delete(id);
               const seconds = Math.round(timeoutMs / 1000);
-              reject(new Error(`Particlize has not answered “${name}” for ${seconds} s. Try again; if that does not help, reload the window.`));
+              reject(new Error(strings.unanswered(name, seconds)));
             }, timeoutMs)
           : undefined;
       this.pending.set(id, { resolve, reject, timer });

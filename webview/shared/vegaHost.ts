@@ -2,6 +2,7 @@ import embed, { type Result } from 'vega-embed';
 import { expressionInterpreter } from 'vega-interpreter';
 import type { ChartResult } from '../../src/core/charts/chart';
 import { fill, h } from './dom';
+import { strings } from './strings';
 import type { Tooltip } from './tooltip';
 
 export interface VegaHostOptions {
@@ -97,7 +98,7 @@ export class VegaHost {
       fill(this.plot, target);
     } catch (error) {
       if (turn !== this.turn) return;
-      fill(this.plot, h('p', { class: 'empty' }, `The chart could not be drawn: ${String(error)}`));
+      fill(this.plot, h('p', { class: 'empty' }, strings.chartFailed(String(error))));
     }
   }
 

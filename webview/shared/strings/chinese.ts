@@ -181,4 +181,8 @@ export const chinese: Strings = {
   modules: '模块',
   particleSum: (count) => `${grouped(count)} 个粒子`,
   columnTitle: (name, title) => chineseColumns[name] ?? title,
+  noDefinition: (layer) => `没有找到 ${layer} 的定义。`,
+  chartFailed: (why) => `无法绘制图表：${why}`,
+  unanswered: (method, seconds) => `Particlize 已有 ${seconds} 秒没有回应“${method}”。请重试；若无效，请重新加载窗口。`,
+  closed: '面板已关闭。',
 };

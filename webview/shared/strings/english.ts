@@ -179,6 +179,10 @@ export const english = {
   particleSum: (count: number) => (count === 1 ? '1 particle' : `${grouped(count)} particles`),
   /** A column's title in this language; `title` is the English one. */
   columnTitle: (_name: string, title: string) => title,
+  noDefinition: (layer: string) => `No definition of ${layer} was found.`,
+  chartFailed: (why: string) => `The chart could not be drawn: ${why}`,
+  unanswered: (method: string, seconds: number) => `Particlize has not answered “${method}” for ${seconds} s. Try again; if that does not help, reload the window.`,
+  closed: 'The panel was closed.',
 };
 
 /** What every language has to say. */
