@@ -1,6 +1,6 @@
 import { agreement } from './agreement';
 import type { BehaviourContext } from './behaviour';
-import { exactChanges } from './exactChanges';
+import { openExactChanges, type ExactChanges } from './exactChanges';
 import { chosenGroups } from './forward';
 import { estimateLosses } from './lossEstimate';
 import type { Provenance } from '../particles/particleTable';
@@ -29,8 +29,19 @@ export interface Verified {
  * outwards until what is left is further from it than estimates there are off.
  */
 export async function estimateThenVerify(context: BehaviourContext, wanted: Wanted, { mostExact = 0.25, outputs }: VerifyOptions = {}): Promise<Verified> {
+  const exact = await openExactChanges(context);
+  try {
+    return await verified(context, exact, wanted, { mostExact, outputs });
+  } finally {
+    await exact.dispose();
+  }
+}
+
+async function verified(
+  context: BehaviourContext, changes: ExactChanges, wanted: Wanted, { mostExact, outputs }: { mostExact: number; outputs?: number },
+): Promise<Verified> {
   const groups = chosenGroups(context);
-  const { loss, measured: known } = await estimateLosses(context, groups, { outputs });
+  const { loss, measured: known } = await estimateLosses(context, groups, { outputs, exact: changes });
   const estimated = loss.slice();
   const rows = groups.flatMap(({ firstRow, count }) => Array.from({ length: count }, (_, particle) => firstRow + particle)).filter((row) => !Number.isNaN(loss[row]!));
   const values = loss.slice();
@@ -44,7 +55,7 @@ export async function estimateThenVerify(context: BehaviourContext, wanted: Want
     // What is further from the boundary than estimates near it are off is on the right side.
     const far = errors.length >= step && next.every((row) => Math.abs(values[row]! - boundary) > quantile(errors, 0.95));
     if (!next.length || far) break;
-    for (const [row, { loss: exact }] of await exactChanges(context, next)) {
+    for (const [row, { loss: exact }] of await changes.of(next)) {
       errors.push(Math.abs(exact - values[row]!));
       values[row] = exact;
     }

@@ -6,12 +6,14 @@ import { ParticlizeError, throwIfCancelled } from '../graph/errors';
 import type { Program } from '../graph/engine';
 import { GraphOnGraph } from '../graph/graphBuilder';
 import { contextOf } from '../graph/inferShapes';
-import type { ModelGraph } from '../graph/modelGraph';
+import { inOrder } from '../graph/finishGraph';
+import type { GraphNode, ModelGraph } from '../graph/modelGraph';
 import { asFloat32, float32Array } from '../graph/numeric';
 import type { NdArray } from '../graph/tensor';
 import type { ParticleGroup } from '../particles/particle';
 import type { BehaviourContext } from './behaviour';
 import { filledUp, gradientModel, type GradientAct, type GradientModel, type GradientPlace } from './gradientModel';
+import type { HorizonEnd } from './horizon';
 
 /** One run of the model on samples [from, to), with all that backward passes read of it. */
 export interface ForwardRun {
@@ -38,6 +40,8 @@ export interface ParticleGradients {
   forward(from: number, to: number, inputs?: ReadonlyMap<string, NdArray>): Promise<ForwardRun>;
   /** `seed` [samples, width]: the weights of the outputs. `since`: activations are taken as what changed since that run. */
   backward(run: ForwardRun, seed: Float32Array, since?: ForwardRun): Promise<ByGroup>;
+  /** The same, with the gradients of the ends that were asked for: [samples, elements] each, in their order. */
+  slopes(run: ForwardRun, seed: Float32Array): Promise<{ readonly products: ByGroup; readonly ends: readonly Float32Array[] }>;
   dispose(): Promise<void>;
 }
 
@@ -48,6 +52,10 @@ export interface GradientOptions {
   readonly recurrence: boolean;
   /** Whether `since` will be used. */
   readonly differences?: boolean;
+  /** Values of the model whose gradients are wanted themselves, as some readers see them. */
+  readonly ends?: readonly HorizonEnd[];
+  /** Further values that a forward run keeps. */
+  readonly kept?: readonly string[];
 }
 
 /**
@@ -55,12 +63,15 @@ export interface GradientOptions {
  * gradient are left out, with a finding.
  */
 export async function openParticleGradients(
-  context: BehaviourContext, wanted: readonly ParticleGroup[], { output, recurrence, differences = false }: GradientOptions,
+  context: BehaviourContext, wanted: readonly ParticleGroup[], { output, recurrence, differences = false, ends = [], kept = [] }: GradientOptions,
 ): Promise<ParticleGradients> {
-  const model = await gradientModel(context, wanted, output, { recurrence });
-  const { groups, built } = await differentiable(context, model, wanted, output);
+  const { model, names } = seenByReaders(await gradientModel(context, wanted, output, { recurrence }), ends);
+  const { groups, built } = await differentiable(context, model, wanted, output, names.flat().filter((name) => name !== output));
+  const slopeOf = (name: string): string => (name === output ? built.seed! : built.gradients.get(name)!);
+  const sloped = [...new Set(names.flat().map(slopeOf))].filter((name) => name !== built.seed);
   const backward = await withProducts(built, model, groups, differences);
-  const frontier = frontierOf(model.graph, backward.graph, [...backward.products.values()].flat().map(({ product }) => product));
+  const wantedBehind = [...new Set([...[...backward.products.values()].flat().map(({ product }) => product), ...sloped])];
+  const frontier = frontierOf(model.graph, backward.graph, wantedBehind);
   const inputs = model.graph.inputs.map(({ name }) => name);
   const programs: Program[] = [];
   const compile = async (graph: ModelGraph, feeds: readonly string[], fetches: readonly string[]): Promise<Program> => {
@@ -70,12 +81,33 @@ export async function openParticleGradients(
   };
   const dispose = async (): Promise<void> => void await Promise.all(programs.map((program) => program.dispose()));
   try {
-    const fetches = [...new Set([output, ...frontier, ...(differences ? actsOf(model, groups) : [])])].filter((name) => !inputs.includes(name));
+    const fetches = [...new Set([output, ...frontier, ...kept, ...(differences ? actsOf(model, groups) : [])])].filter((name) => !inputs.includes(name));
     const ahead = await compile(backward.graph, inputs, fetches);
     const feeds = [...frontier, ...backward.befores.values(), built.seed!];
-    const behind = groups.length ? await compile(backward.graph, feeds, [...backward.products.values()].flat().map(({ product }) => product)) : undefined;
+    const behind = wantedBehind.length ? await compile(backward.graph, feeds, wantedBehind) : undefined;
     const each = bytesPerSample(backward.graph);
     const samples = model.fixedBatch ?? Math.min(context.data.count, batchSize(context.memoryBytes, each, 128));
+    const backwards = async (run: ForwardRun, seed: Float32Array, since?: ForwardRun): Promise<ReadonlyMap<string, NdArray>> => {
+      throwIfCancelled(context.task);
+      const like = run.values.get(output)!;
+      const fed = new Map(frontier.map((name) => [name, run.values.get(name)!]));
+      const weights = new Float32Array(like.data.length);
+      weights.set(seed);
+      fed.set(built.seed!, { dtype: 'float32', shape: like.shape, data: weights });
+      for (const [value, before] of backward.befores) {
+        const array = (since ?? run).values.get(value)!;
+        fed.set(before, since ? array : { dtype: 'float32', shape: array.shape, data: new Float32Array(array.data.length) });
+      }
+      return behind ? behind.run(fed) : new Map<string, NdArray>();
+    };
+    const productsOf = (run: ForwardRun, results: ReadonlyMap<string, NdArray>): ByGroup => {
+      const full = model.fixedBatch ?? run.to - run.from;
+      return new Map(groups.map((group) => {
+        const sums = new Float32Array(full * group.count);
+        for (const { product, sampleFirst } of backward.products.get(group)!) addProducts(sums, results.get(product)!, { samples: full, particles: group.count, sampleFirst });
+        return [group, sums.subarray(0, (run.to - run.from) * group.count)];
+      }));
+    };
     return {
       groups, samples, dispose,
       async forward(from, to, given) {
@@ -89,24 +121,13 @@ export async function openParticleGradients(
         const width = outputWidth(outputs, full);
         return { from, to, width, values, outputs: Float32Array.from(asFloat32(outputs).subarray(0, count * width)) };
       },
-      async backward(run, seed, since) {
-        throwIfCancelled(context.task);
-        const like = run.values.get(output)!;
-        const fed = new Map(frontier.map((name) => [name, run.values.get(name)!]));
-        const weights = new Float32Array(like.data.length);
-        weights.set(seed);
-        fed.set(built.seed!, { dtype: 'float32', shape: like.shape, data: weights });
-        for (const [value, before] of backward.befores) {
-          const array = (since ?? run).values.get(value)!;
-          fed.set(before, since ? array : { dtype: 'float32', shape: array.shape, data: new Float32Array(array.data.length) });
-        }
-        const results = behind ? await behind.run(fed) : new Map<string, NdArray>();
-        const full = model.fixedBatch ?? run.to - run.from;
-        return new Map(groups.map((group) => {
-          const sums = new Float32Array(full * group.count);
-          for (const { product, sampleFirst } of backward.products.get(group)!) addProducts(sums, results.get(product)!, { samples: full, particles: group.count, sampleFirst });
-          return [group, sums.subarray(0, (run.to - run.from) * group.count)];
-        }));
+      backward: async (run, seed, since) => productsOf(run, await backwards(run, seed, since)),
+      async slopes(run, seed) {
+        const results = await backwards(run, seed);
+        return {
+          products: productsOf(run, results),
+          ends: names.map((list) => sumOf(list.map((name) => (slopeOf(name) === built.seed ? seed : asFloat32(results.get(slopeOf(name))!))))),
+        };
       },
     };
   } catch (error) {
@@ -117,16 +138,16 @@ export async function openParticleGradients(
 
 /** Differentiates for as many groups as can be, those nearest to the output first. */
 async function differentiable(
-  context: BehaviourContext, model: GradientModel, wanted: readonly ParticleGroup[], output: string,
+  context: BehaviourContext, model: GradientModel, wanted: readonly ParticleGroup[], output: string, further: readonly string[],
 ): Promise<{ groups: readonly ParticleGroup[]; built: Differentiated }> {
   const order = new Map(model.graph.nodes.flatMap((node, at) => node.outputs.map((name) => [name, at] as const)));
   const ranked = [...wanted].sort((one, two) => (order.get(one.producer.value) ?? 0) - (order.get(two.producer.value) ?? 0));
   const attempt = (groups: readonly ParticleGroup[]): Promise<Differentiated> =>
-    differentiate(model.graph, { of: output, withRespectTo: [...new Set(groups.flatMap((group) => valuesOf(model.places.get(group)!)))], seed: 'particlize/seed' });
+    differentiate(model.graph, { of: output, withRespectTo: [...new Set([...groups.flatMap((group) => valuesOf(model.places.get(group)!)), ...further])], seed: 'particlize/seed' });
   try {
     return { groups: wanted, built: await attempt(wanted) };
   } catch (error) {
-    if (!(error instanceof ParticlizeError)) throw error;
+    if (!(error instanceof ParticlizeError) || further.length) throw error;
     // The groups behind the last operator that has no gradient: the smallest start from which on all goes well.
     let [low, high] = [1, ranked.length];
     let built: Differentiated | undefined;
@@ -148,6 +169,39 @@ async function differentiable(
     const chosen = new Set(ranked.slice(low));
     return { groups: wanted.filter((group) => chosen.has(group)), built: built ?? await attempt([]) };
   }
+}
+
+/** Gives each reader that counts alone a value of its own; by end the values whose gradients add up to its gradient. */
+function seenByReaders(model: GradientModel, ends: readonly HorizonEnd[]): { model: GradientModel; names: readonly (readonly string[])[] } {
+  const copies = new Map<string, { readonly value: string; readonly reader: string; readonly copy: string }>();
+  const names = ends.map(({ value, readers }) => readers?.map(({ name: reader }) => {
+    const key = JSON.stringify([value, reader]);
+    if (!copies.has(key)) copies.set(key, { value, reader, copy: `particlize/seen/${copies.size}` });
+    return copies.get(key)!.copy;
+  }) ?? [value]);
+  if (!copies.size) return { model, names };
+  const { graph } = model;
+  const byReader = new Map<string, Map<string, string>>();
+  const values = new Map(graph.values);
+  const nodes: GraphNode[] = [];
+  for (const { value, reader, copy } of copies.values()) {
+    byReader.set(reader, (byReader.get(reader) ?? new Map<string, string>()).set(value, copy));
+    nodes.push({ name: copy, op: 'Identity', domain: '', inputs: [value], outputs: [copy], attributes: {}, layer: '' });
+    values.set(copy, { ...contextOf(graph).facts(value), name: copy });
+  }
+  for (const node of graph.nodes) {
+    const own = byReader.get(node.name);
+    nodes.push(own ? { ...node, inputs: node.inputs.map((name) => own.get(name) ?? name) } : node);
+  }
+  return { model: { ...model, graph: { ...graph, values, nodes: inOrder({ ...graph, nodes }) } }, names };
+}
+
+function sumOf(arrays: readonly Float32Array[]): Float32Array {
+  const [first, ...others] = arrays;
+  if (!others.length) return first!;
+  const sum = Float32Array.from(first!);
+  for (const other of others) for (let at = 0; at < sum.length; at++) sum[at]! += other[at]!;
+  return sum;
 }
 
 interface Product {

@@ -25,7 +25,7 @@ describe('estimates of the exact ablation', function () {
   for (const [name, least] of Object.entries(linear)) {
     it(`${name}: from backward passes alone, against PyTorch's whole new runs`, async () => {
       const context = await openFixture(name);
-      const { loss, measured } = await estimateLosses(context, context.table.groups, { measuring: false });
+      const { loss, measured } = await estimateLosses(context, context.table.groups, { measuring: false, layers: 0 });
       assert.equal(measured.size, 0);
       above(agreed(context, name, loss), least);
     });
@@ -37,6 +37,18 @@ describe('estimates of the exact ablation', function () {
       above(agreed(context, name, loss, (row) => !measured.has(row)), [0.97, 0.93]);
     });
   }
+
+  it('are exact where only linear operators follow the next layer, through which the change is carried', async () => {
+    const context = await openFixture('cnn');
+    const { firstRow, count } = context.table.group('conv3')!;
+    const known = expected['cnn']!.layers['conv3']!;
+    const furthest = async (layers: number): Promise<number> => {
+      const { loss } = await estimateLosses(context, context.table.groups, { measuring: false, layers });
+      return Math.max(...Array.from({ length: count }, (_, particle) => Math.abs(loss[firstRow + particle]! - known[particle]!)));
+    };
+    assert.ok(await furthest(1) < 1e-4, `${await furthest(1)}`);
+    assert.ok(await furthest(0) > 1e-3, 'gradients alone are off');
+  });
 
   it('follow the steepest outputs and measure the curvature of the rest when there are many', async () => {
     const context = await openFixture('transformer');

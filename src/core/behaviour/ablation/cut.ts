@@ -39,6 +39,8 @@ export interface CutOptions {
   /** Samples of a chunk at most. */
   readonly samples: number;
   readonly memoryBytes: number;
+  /** Runs what lies in front, where several cuts share that; else each has its own. */
+  readonly prefix?: (fetches: readonly string[]) => Runner;
 }
 
 /** Bytes that the part behind the cut may take at once: beyond what caches hold, more does not run faster. */
@@ -77,7 +79,8 @@ export async function openCut(model: BatchModel, group: ParticleGroup, options: 
     const fetches = new Set([...cutValues, ...suffix.frontier, output, ...places.map(({ value }) => value)]);
     const fed = new Set(graph.inputs.map(({ name }) => name));
     const axisOf = (value: string): number => sampleAxisOf(graph, value);
-    const prefix = await keep(openRunner(engine, model, [...fed], [...fetches].filter((name) => !fed.has(name)), undefined, axisOf));
+    const inFront = [...fetches].filter((name) => !fed.has(name));
+    const prefix = options.prefix?.(inFront) ?? await keep(openRunner(engine, model, [...fed], inFront, undefined, axisOf));
     const rest = cutValues.includes(output) ? undefined
       : await keep(openRunner(engine, model, [...cutValues, ...suffix.frontier], [output], undefined, axisOf));
     const together = Math.min(group.count, Math.max(1, Math.floor(rows / options.samples)));
@@ -234,7 +237,7 @@ function minus(x: NdArray, other: NdArray): NdArray {
 }
 
 /** The one linear operator that reads the particles, when nothing else does, its terms can be told apart and that is the faster way. */
-function onlyConsumer({ graph }: BatchModel, group: ParticleGroup, output: string): LinearConsumer | undefined {
+export function onlyConsumer({ graph }: BatchModel, group: ParticleGroup, output: string): LinearConsumer | undefined {
   if (group.acts.length !== 1) return undefined;
   const { linear, complete } = consumersOf(graph, group, output);
   const [consumer] = linear;

@@ -17,7 +17,7 @@ import { gatedGraph } from './gatedGraph';
  * all of it: its column of the recurrent weights is zero as well. Then nothing of it is left, whatever state it begins with.
  * The layer and what follows run again for each unit, with all samples.
  */
-export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, { engine, output }: CutOptions): Promise<Cut> {
+export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, { engine, output, prefix: shared }: CutOptions): Promise<Cut> {
   const { graph } = model;
   const nodes = recurrentNodes(graph, group);
   const weights = [...new Set(nodes.map((node) => partsOf(node).r))];
@@ -41,7 +41,7 @@ export async function openRecurrentCut(model: BatchModel, group: ParticleGroup, 
   };
   const dispose = async (): Promise<void> => void await Promise.all(opened.map((one) => one.dispose()));
   try {
-    const prefix = await keep(openRunner(engine, model, inputs, fetches, undefined, axisOf));
+    const prefix = shared?.(fetches) ?? await keep(openRunner(engine, model, inputs, fetches, undefined, axisOf));
     const rest = await keep(openRunner(engine, { ...model, graph: gated.graph }, [...frontier, ...changing], [judged], new Set(changing), axisOf));
     const constants = await keep(engine.compile(graph, [], weights));
     const recurrent = await constants.run(new Map());

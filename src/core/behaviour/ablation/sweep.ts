@@ -1,4 +1,4 @@
-import { batchSize, bytesPerSample, joinRows, type BatchModel } from '../../evaluate/batching';
+import { batchSize, bytesPerSample, joinRows, type BatchModel, type Runner } from '../../evaluate/batching';
 import { targetsOf, type Objective } from '../../evaluate/metrics';
 import { throwIfCancelled } from '../../graph/errors';
 import { asFloat32 } from '../../graph/numeric';
@@ -25,6 +25,12 @@ export interface SweepModel {
   readonly model: BatchModel;
   readonly objective: Objective;
   readonly divergence: Divergence;
+  /** Where several parts are swept one after the other, what they share; whoever gives it also disposes of it. */
+  readonly kept?: {
+    /** Runs what lies in front of any layer. */
+    prefix(fetches: readonly string[]): Runner;
+    cut(group: ParticleGroup, open: () => Promise<Cut>): Promise<Cut>;
+  };
 }
 
 /**
@@ -32,14 +38,16 @@ export interface SweepModel {
  * is through; `step` with the number of particles times samples that were.
  */
 export async function sweepPart(
-  context: BehaviourContext, { model, objective, divergence }: SweepModel, { group, replacement, particles }: SweepPart,
+  context: BehaviourContext, { model, objective, divergence, kept }: SweepModel, { group, replacement, particles }: SweepPart,
   { found, step }: { found(particle: number, effects: Effects): void; step?(done: number): void },
 ): Promise<void> {
   const { engine, data, memoryBytes, task } = context;
   const { rowsPerSample = 1 } = data;
   const samples = Math.min(data.count, batchSize(memoryBytes / 2, bytesPerSample(model.graph) * rowsPerSample, Math.max(1, Math.floor(1024 / rowsPerSample))));
   const open = group.kind === 'unit' ? openRecurrentCut : openCut;
-  const cut = await open(model, group, { engine, output: objective.output, samples: samples * rowsPerSample, memoryBytes });
+  const opening = (): Promise<Cut> =>
+    open(model, group, { engine, output: objective.output, samples: samples * rowsPerSample, memoryBytes, prefix: kept && ((fetches) => kept.prefix(fetches)) });
+  const cut = await (kept ? kept.cut(group, opening) : opening());
   try {
     const means = replacement === 'mean' ? await meansOf(context, cut, samples) : undefined;
     const order = replacement === 'resample' ? otherSamples(data.count, data.seed) : undefined;
@@ -63,7 +71,7 @@ export async function sweepPart(
       }
     }
   } finally {
-    await cut.dispose();
+    if (!kept) await cut.dispose();
   }
 }
 
