@@ -24,7 +24,8 @@ const sameScore = 0.05;
 export async function sourceEditsFor(
   links: SourceLinks, model: Model, changes: readonly ShapeChange[], newFile: string,
 ): Promise<readonly DocumentEdits[] | undefined> {
-  const sources = model.sources.length > 0 ? model.sources : await links.scan(model);
+  // Scores of now: a file that was edited and set back since would seem to contradict the model.
+  const sources = await links.scan(model);
   const main = await mainSource(links, model, sources);
   if (main === 'unsaid') return undefined;
   const found: DocumentEdits[] = [];
