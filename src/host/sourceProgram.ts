@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { joinCells } from '../core/source/cells';
 import type { Span } from '../core/source/definition';
 
 /** What is read as one source text: a file, or the code cells of a notebook one after another. */
@@ -53,7 +54,7 @@ export function programOfNotebook(notebook: vscode.NotebookDocument): SourceProg
 export function textOf({ uri, parts }: SourceProgram): string {
   const [only] = parts;
   if (only && only.document.uri.toString() === uri.toString()) return only.document.getText();
-  return parts.map(({ document }) => withoutMagics(document.getText())).join('\n');
+  return joinCells(parts.map(({ document }) => document.getText())).text;
 }
 
 /** The document and range of a span; undefined when the program has changed so that it lies in none. */
@@ -71,10 +72,4 @@ function notebookOf(document: vscode.TextDocument): vscode.NotebookDocument | un
 /** Without building the text. */
 function lengthOf(document: vscode.TextDocument): number {
   return document.offsetAt(document.lineAt(document.lineCount - 1).range.end);
-}
-
-function withoutMagics(text: string): string {
-  // A cell in another language: '%%bash'. Those that only wrap Python are Python.
-  if (/^\s*%%(?!time|capture|prun)/.test(text)) return text.replace(/[^\r\n]/g, ' ');
-  return text.replace(/^([ \t]*)[%!?](?=\S)/gm, '$1#');
 }

@@ -22,7 +22,7 @@ export function joinCells(cells: readonly string[]): JoinedCells {
   let text = '';
   for (const cell of cells) {
     starts.push(text.length);
-    const magic = cell.startsWith('%%') && !/^%%(time|timeit|capture)\b/.test(cell);
+    const magic = cell.startsWith('%%') && !/^%%(time|timeit|capture|prun)\b/.test(cell);
     text += `${cell.split('\n').map((line) => (magic || /^\s*[%!?]/.test(line) ? hidden(line) : line)).join('\n')}\n`;
   }
   return {
