@@ -194,10 +194,10 @@ export class ModelSession {
 
   async suggest(request: SuggestRequest, task: ComputeTask): Promise<SuggestResult> {
     const context = await this.context(request.recipe, request, task);
-    const { maxDrop, target, limits, multipleOf, front } = request;
+    const { maxDrop, target, limits, multipleOf, front, criterion } = request;
     const wrong = Object.keys(limits ?? {}).find((layer) => !this.table.group(layer));
     if (wrong !== undefined) this.group(wrong);
-    return suggest(context, { maxDrop, target, limits, multipleOf, front, structural: this.format.holdsGraph ?? false });
+    return suggest(context, { maxDrop, target, limits, multipleOf, front, criterion, structural: this.format.holdsGraph ?? false });
   }
 
   /** A part of a sweep that another process leads. */

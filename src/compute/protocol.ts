@@ -219,7 +219,7 @@ export interface MutedPrediction extends Prediction {
   readonly muted: Float32Array;
 }
 
-export interface SuggestRequest extends Pick<SuggestOptions, 'maxDrop' | 'target' | 'limits' | 'multipleOf' | 'front'> {
+export interface SuggestRequest extends Pick<SuggestOptions, 'maxDrop' | 'target' | 'limits' | 'multipleOf' | 'front' | 'criterion'> {
   readonly model: ModelId;
   readonly recipe: string;
   readonly samples?: number;

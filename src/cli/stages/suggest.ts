@@ -2,9 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SuggestResult } from '../../compute/protocol';
 import { ParticlizeError } from '../../core/graph/errors';
+import { normalisations, reductions } from '../../core/optimise/criteria/criterion';
+import { criteria } from '../../core/optimise/criteria/registry';
+import type { CriterionChoice } from '../../core/optimise/criteria/scoreBundles';
 import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import type { Target } from '../../core/optimise/suggestOptions';
-import { dataOption, list, number, openModel, recipePath, samplesOption, text, UsageError, whole, type Stage } from '../stage';
+import { dataOption, list, number, openModel, recipePath, samplesOption, text, UsageError, whole, type Arguments, type Stage } from '../stage';
 import { figure, textFacts, textTable } from '../textTable';
 
 export const defaultMaxDrop = 0.01;
@@ -23,11 +26,14 @@ export const suggest: Stage = {
     ...dataOption, ...suggestOptions, ...samplesOption,
     limit: { type: 'string', value: 'LAYER=0.5', text: 'Largest share of a layer that may go, 0 to leave it alone; several with commas', multiple: true },
     'multiple-of': { type: 'string', value: '8', text: 'Layers keep a number of particles that this divides' },
+    criterion: { type: 'string', value: 'NAME', text: `Rank by this alone instead of ablation in several ways: ${criteria.map(({ name }) => name).join(', ')}` },
+    reduce: { type: 'string', value: reductions.join('|'), text: 'How the criterion puts layers together that lose the same channels' },
+    normalise: { type: 'string', value: normalisations.join('|'), text: 'How the criterion makes layers comparable' },
     plan: { type: 'string', value: 'FILE', text: 'Also write a suggestion as a plan, for apply' },
     choose: { type: 'string', value: 'ID', text: 'The suggestion that becomes the plan; the first by default' },
   },
   async run(args, services) {
-    const request = { maxDrop: maxDrop(args), target: parseTarget(list(args, 'target')), samples: whole(args, 'samples', 1), limits: parseLimits(list(args, 'limit')), multipleOf: whole(args, 'multiple-of', 1) };
+    const request = { maxDrop: maxDrop(args), target: parseTarget(list(args, 'target')), samples: whole(args, 'samples', 1), limits: parseLimits(list(args, 'limit')), multipleOf: whole(args, 'multiple-of', 1), criterion: parseCriterion(args) };
     const summary = await openModel(args, services);
     const result = await services.sessions.suggest({ model: summary.model, recipe: recipePath(args), ...request }, services.task);
     const model = { file: path.basename(summary.path), sha256: summary.sha256 };
@@ -99,6 +105,24 @@ export function parseTarget(parts: readonly string[] | undefined): Target | unde
     target[name as keyof Target] = share;
   }
   return target;
+}
+
+function parseCriterion(args: Arguments): CriterionChoice | undefined {
+  const criterion = text(args, 'criterion');
+  const [reduce, normalise] = [oneOf(args, 'reduce', reductions), oneOf(args, 'normalise', normalisations)];
+  if (criterion === undefined) {
+    if (reduce ?? normalise) throw new UsageError('--reduce and --normalise go with --criterion');
+    return undefined;
+  }
+  if (!criteria.some(({ name }) => name === criterion)) throw new UsageError(`--criterion is one of ${criteria.map(({ name }) => name).join(', ')}, not '${criterion}'`);
+  return { criterion, reduce, normalise };
+}
+
+function oneOf<Name extends string>(args: Arguments, option: string, names: readonly Name[]): Name | undefined {
+  const given = text(args, option);
+  const found = names.find((name) => name === given);
+  if (given !== undefined && found === undefined) throw new UsageError(`--${option} is one of ${names.join(', ')}, not '${given}'`);
+  return found;
 }
 
 function parseLimits(parts: readonly string[] | undefined): Record<string, number> | undefined {

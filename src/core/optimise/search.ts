@@ -33,7 +33,6 @@ const mostRetreats = 8;
 
 /** Looks for suggestions of one model: everything is measured on `context.data` and has to hold on `check`. */
 export class Search {
-  private readonly lossChange: Float32Array;
   /** Missing where losses are estimated. */
   private readonly outputChange: Float32Array | undefined;
   private readonly measures: readonly Measure[];
@@ -43,13 +42,15 @@ export class Search {
   constructor(
     private readonly context: BehaviourContext, private readonly masked: MaskedModel, private readonly before: Score,
     private readonly options: SuggestOptions, private readonly decisive: Evaluation['decisive'], private readonly check: Check | undefined,
+    /** Ranks alone; else ablation and contribution do, in several ways. */
+    chosen?: Measure,
   ) {
     const { table } = context;
     const lossChange = (table.column('ablationLossChange') ?? table.column('estimatedLossChange'))?.values ?? table.emptyValues();
-    this.lossChange = lossChange;
-    this.outputChange = table.column('ablationOutputChange')?.values;
+    // What does nothing is known from a sweep alone; with a chosen criterion there is none for this.
+    this.outputChange = chosen ? undefined : table.column('ablationOutputChange')?.values;
     const contribution = table.column('contribution')?.values;
-    this.measures = [
+    this.measures = chosen ? [chosen] : [
       { words: 'raises the loss least', of: (row) => lossChange[row]! },
       // A particle that harms alone may be needed once others are gone.
       { words: 'changes the loss least', of: (row) => Math.abs(lossChange[row]!) },
@@ -58,9 +59,9 @@ export class Search {
     ];
   }
 
-  /** Whether it is known what the model loses without it. */
+  /** Whether it is known what it is worth. */
   knows(row: number): boolean {
-    return !Number.isNaN(this.lossChange[row]!);
+    return !Number.isNaN(this.measures[0]!.of(row));
   }
 
   async layer(group: ParticleGroup): Promise<Suggestion | undefined> {

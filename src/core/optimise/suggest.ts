@@ -8,9 +8,11 @@ import { evaluate } from '../evaluate/evaluate';
 import type { Evaluation } from '../evaluate/evaluation';
 import { throwIfCancelled } from '../graph/errors';
 import { ParticleTable } from '../particles/particleTable';
+import { criterionNamed } from './criteria/registry';
+import { scoreBundles, type CriterionChoice } from './criteria/scoreBundles';
 import { couplingGroups } from './groups';
 import type { Refusal, Suggestion } from './plan';
-import { rowsOf } from './ranking';
+import { rowsOf, type Measure } from './ranking';
 import { removable } from './removal';
 import { Search } from './search';
 import type { SuggestOptions } from './suggestOptions';
@@ -28,10 +30,10 @@ const longestSweepMacs = 1.2e12;
 
 /**
  * What may be removed within a drop: particles are ranked by ablation in several ways (their removals do not simply
- * add up), and for each the longest run is sought by bisection whose *joint* removal, measured with all of them switched
+ * add up) or by the criterion that was chosen, and for each the longest run is sought by bisection whose *joint* removal, measured with all of them switched
  * off, stays within it; the cheapest model wins. All that is chosen is chosen on half of the samples, has to hold on the other
  * half, and what is predicted is what was measured there. One suggestion a layer, one over all layers, one of what does
- * nothing at all, and others that keep the function or make up for what goes. Predicted sizes are those of the really operated model.
+ * nothing at all (known only where ablation ranks), and others that keep the function or make up for what goes. Predicted sizes are those of the really operated model.
  */
 export async function suggest(context: BehaviourContext, options: SuggestOptions): Promise<Suggestions> {
   const { graph, engine, data, task, memoryBytes } = context;
@@ -39,14 +41,16 @@ export async function suggest(context: BehaviourContext, options: SuggestOptions
   // Columns that the user sees are of all samples; these are not.
   const table = choosingTable(context);
   const choosing: BehaviourContext = { ...context, table, data: split?.choose ?? data, layers: undefined, workers: undefined, store: undefined, arrived: undefined };
-  const wanted = sweepTooLong(choosing) ? ['estimatedLossChange', 'contribution'] : [...ablation.columns.map(({ name }) => name), 'contribution'];
+  const chosen = options.criterion && await chosenMeasure(choosing, options.criterion);
+  const wanted = chosen ? [] : sweepTooLong(choosing) ? ['estimatedLossChange', 'contribution'] : [...ablation.columns.map(({ name }) => name), 'contribution'];
   const missing = wanted.filter((name) => !table.column(name));
   if (missing.length) await addBehaviour(choosing, new Set(missing));
   const masked = await openMasked(choosing);
   const checker = split && await openMasked({ ...choosing, data: split.check });
   try {
     const baseline = await evaluate(graph, engine, data, { memoryBytes, task });
-    const search = new Search(choosing, masked, await masked.evaluate([]), options, baseline.decisive, checker && { masked: checker, score: await checker.evaluate([]), data: split.check });
+    const check = checker && { masked: checker, score: await checker.evaluate([]), data: split.check };
+    const search = new Search(choosing, masked, await masked.evaluate([]), options, baseline.decisive, check, chosen);
     const verdicts = removable(graph, table);
     const coupling = couplingGroups(graph, table);
     // Layers that lose the same channels are searched through the first of them.
@@ -69,7 +73,7 @@ export async function suggest(context: BehaviourContext, options: SuggestOptions
     const within = compensated.filter(({ predicted }) => search.within(predicted)).slice(-1);
     const all = [whole, idle, merged, ...within, ...suggestions.sort((one, two) => one.predicted.macs - two.predicted.macs), ...factorised].filter((one) => one !== undefined);
     const unmeasured = table.groups.filter((group) => !verdicts.get(group.layer) && !rowsOf(group).some((row) => search.knows(row)))
-      .map(({ layer }) => ({ layer, reason: 'what the model loses without its particles could not be measured' }));
+      .map(({ layer }) => ({ layer, reason: chosen ? `the criterion ${options.criterion!.criterion} says nothing of it` : 'what the model loses without its particles could not be measured' }));
     return {
       baseline, suggestions: all, front: frontOf([...all, ...compensated], baseline.decisive.higherIsBetter),
       refusals: [...[...verdicts.values()].filter((refusal) => refusal !== undefined), ...unmeasured],
@@ -78,6 +82,16 @@ export async function suggest(context: BehaviourContext, options: SuggestOptions
     await masked.dispose();
     await checker?.dispose();
   }
+}
+
+/** A particle is worth what the bundle is that it goes with. */
+async function chosenMeasure(context: BehaviourContext, choice: CriterionChoice): Promise<Measure> {
+  const { words } = criterionNamed(choice.criterion);
+  const coupling = couplingGroups(context.graph, context.table);
+  const scores = await scoreBundles(context, coupling, choice);
+  const byRow = context.table.emptyValues();
+  for (const [number, { rows }] of coupling.groups.flatMap(({ bundles }) => bundles).entries()) for (const row of rows) byRow[row] = scores[number]!;
+  return { words, of: (row) => byRow[row]! };
 }
 
 const choosingTables = new WeakMap<ParticleTable, { readonly key: string; readonly table: ParticleTable }>();

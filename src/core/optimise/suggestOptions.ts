@@ -1,3 +1,5 @@
+import type { CriterionChoice } from './criteria/scoreBundles';
+
 export interface SuggestOptions {
   /** Largest accepted drop of the deciding metric: 0.01 is one point of accuracy. */
   readonly maxDrop: number;
@@ -9,6 +11,8 @@ export interface SuggestOptions {
   readonly multipleOf?: number;
   /** Whether the model's format can say operators that come or go. */
   readonly structural?: boolean;
+  /** Ranks by this alone; by ablation in several ways when left out. Whatever ranks, what is proposed was measured. */
+  readonly criterion?: CriterionChoice;
   /** Whether options with reconstructed weights are looked for too; true when left out. They take the longest. */
   readonly front?: boolean;
 }
