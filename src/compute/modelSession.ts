@@ -39,7 +39,7 @@ import type { BehaviourPool } from './behaviourPool';
 import { computeDetail, knownDetails } from './details';
 import { atomicWrite } from './atomicWrite';
 import { fileDigest } from './fileDigest';
-import { fileSetOf } from './files';
+import { diskPlace, fileSetOf } from './files';
 import type {
   ActivationData, ApplyResult, ArrayData, BehaviourRequest, ColumnData, ComputeTask, DetailRequest, DetailResult, LayerSummary, ModelId, ModelSummary, MutedPrediction, PlanPreview,
   RecipeGuess, RecipeMatch, SuggestRequest, SuggestResult, SweepRequest,
@@ -47,7 +47,7 @@ import type {
 import { mutedPredictions, type MutedPredictions } from './mutedPrediction';
 import { labelOf, predictionOf } from './prediction';
 import { findRecipes, guessRecipeFor, loadRecipe, recipeEnding, recipeStamp } from './recipeFiles';
-import { saveModel } from './saveModel';
+import { keepWayBack, saveModel } from './saveModel';
 import { sweepCache } from './sweepCache';
 
 export interface SessionServices {
@@ -71,7 +71,7 @@ export class ModelSession {
 
   private constructor(
     readonly id: ModelId, readonly file: string, readonly format: Format, readonly graph: ModelGraph,
-    private readonly stamp: { readonly sizeBytes: number; readonly sha256: string }, private readonly services: SessionServices,
+    private readonly stamp: { readonly sizeBytes: number; readonly sha256: string; readonly files: readonly string[] }, private readonly services: SessionServices,
   ) {
     this.table = decompose(graph);
   }
@@ -80,10 +80,12 @@ export class ModelSession {
     const files = await fileSetOf(file);
     // Shards and external data are part of the model, whatever its main file weighs.
     const beside = new Map<string, number>();
+    const paths = [diskPlace(files.main)!.path];
     const counted: FileSet = {
       ...files,
       sibling: async (name) => {
         const source = await files.sibling(name);
+        if (!beside.has(name)) paths.push(diskPlace(source)!.path);
         beside.set(name, source.sizeBytes);
         return source;
       },
@@ -92,7 +94,7 @@ export class ModelSession {
     const graph = await format.open(counted);
     const sha256 = await fileDigest(file, files.main.sizeBytes, task);
     const sizeBytes = [...beside.values()].reduce((sum, size) => sum + size, files.main.sizeBytes);
-    return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes, sha256 }, services);
+    return new ModelSession(id, path.resolve(file), format, graph, { sizeBytes, sha256, files: paths }, services);
   }
 
   summary(): ModelSummary {
@@ -246,7 +248,7 @@ export class ModelSession {
       });
     }
     const files = await saveModel(this.format, this.graph, graph, { original: this.file, folder, name, task });
-    return { ...preview, files };
+    return { ...preview, ...await keepWayBack(this.stamp.files, files, { ...plan, model: { file: path.basename(this.file), sha256: this.sha256 } }, task) };
   }
 
   async evaluate(recipe: string, samples: number | undefined, task: ComputeTask): Promise<Evaluation> {

@@ -15,6 +15,7 @@ import type { OptimiserKind } from '../core/train/optimisers';
 import type { Plan, Refusal, ShapeChange } from '../core/optimise/plan';
 import type { Suggestions } from '../core/optimise/suggest';
 import type { SuggestOptions } from '../core/optimise/suggestOptions';
+import type { ReverseFile } from './reverseFile';
 import type { ParticleKind } from '../core/graph/ops/operator';
 import type { ColumnInfo, Provenance } from '../core/particles/particleTable';
 
@@ -343,8 +344,9 @@ export interface PlanPreview {
 }
 
 export interface ApplyResult extends PlanPreview {
-  /** Absolute paths; the first is the model. */
+  /** Absolute paths; the first is the model, the last ones the plan that was carried out and the way back. */
   readonly files: readonly string[];
+  readonly reverse: ReverseFile;
 }
 
 export interface RecipeGuess extends GuessedRecipe {

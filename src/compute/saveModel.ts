@@ -1,9 +1,11 @@
-import { access } from 'node:fs/promises';
+import { access, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Format } from '../core/formats/format';
 import { ParticlizeError, type Task } from '../core/graph/errors';
 import type { ModelGraph } from '../core/graph/modelGraph';
+import type { Plan } from '../core/optimise/plan';
 import { atomicWrite } from './atomicWrite';
+import { reverseEnding, writeReverse, type ReverseFile } from './reverseFile';
 
 export interface SaveTarget {
   /** The file that the original model came from. */
@@ -23,6 +25,31 @@ export async function saveModel(
   return atomicWrite(path.resolve(folder), await format.save(original, graph, mainName), task);
 }
 
+/**
+ * Writes beside a new model what was done (`<model>.plan.json`, unless a file of that name is there) and what gives the
+ * original back (`<model>.reverse`). All or nothing: when that fails, the new model goes too.
+ */
+export async function keepWayBack(
+  original: readonly string[], made: readonly string[], plan: Plan, task?: Task,
+): Promise<{ readonly files: readonly string[]; readonly reverse: ReverseFile }> {
+  const files = [...made];
+  try {
+    const [main] = made;
+    if (!await exists(`${main!}${planEnding}`)) {
+      const bytes = new TextEncoder().encode(`${JSON.stringify(plan, null, 2)}\n`);
+      const name = `${path.basename(main!)}${planEnding}`;
+      files.push(...await atomicWrite(path.dirname(main!), [{ name, sizeBytes: bytes.length, async* chunks() { yield bytes; } }], task));
+    }
+    const reverse = await writeReverse(original, made, task);
+    return { files: [...files, reverse.file], reverse };
+  } catch (error) {
+    await Promise.all(files.map((file) => rm(file, { force: true })));
+    throw error;
+  }
+}
+
+export const planEnding = '.plan.json';
+
 async function freeName(original: string, folder: string): Promise<string> {
   const { name, ext } = path.parse(original);
   const elsewhere = path.resolve(folder) !== path.dirname(path.resolve(original));
@@ -31,7 +58,8 @@ async function freeName(original: string, folder: string): Promise<string> {
   const base = name.replace(/\.particlized(-\d+)?$/, '');
   for (let number = 1; ; number++) {
     const candidate = `${base}.particlized${number === 1 ? '' : `-${number}`}${ext}`;
-    if (!await exists(path.join(folder, candidate))) return candidate;
+    const [taken, wayBack] = await Promise.all(['', reverseEnding].map((ending) => exists(path.join(folder, `${candidate}${ending}`))));
+    if (!taken && !wayBack) return candidate;
   }
 }
 
