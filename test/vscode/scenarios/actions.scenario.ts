@@ -159,7 +159,9 @@ describe('what goes wrong, and what is taken back, in a real VS Code', function 
     await preview().getByRole('button', { name: 'Apply' }).click();
     const message = await workbench.waitForNotification(/accuracy/);
     assert.match(message, /^model\.particlized\.onnx: accuracy 0\.986 → 0\.9\d\d, \d\.\d× fewer MACs\.$/);
-    assert.deepStrictEqual(differences(before, contentsOf(workbench.folder)), ['changed digits_torch.py', 'new model.particlized.onnx']);
+    assert.deepStrictEqual(differences(before, contentsOf(workbench.folder)), [
+      'changed digits_torch.py', 'new model.particlized.onnx', 'new model.particlized.onnx.plan.json', 'new model.particlized.onnx.reverse',
+    ]);
     await workbench.clickNotificationButton(/accuracy/, 'Undo');
     await workbench.waitForNotification('model.particlized.onnx is gone, and the code is as it was.');
     await workbench.waitFor(() => differences(before, contentsOf(workbench.folder)).length === 0, 'everything to be as it was');
