@@ -44,6 +44,7 @@ export function suggestionsView({ store, client }: PanelContext): View {
         suggestion.lossless ? h('span', { class: 'badge', title: strings.losslessMeaning }, strings.lossless) : null,
       ),
       h('p', { class: 'evidence' }, suggestion.evidence),
+      checkedText(suggestion.predicted),
       h('div', { class: 'suggestion-foot' }, h('dl', { class: 'changes' }, ...changes(suggestion.predicted, baseline)), button),
     );
   };
@@ -58,12 +59,23 @@ export function suggestionsView({ store, client }: PanelContext): View {
         fill(body, running ? null : h('p', { class: 'empty' }, snapshot?.recipe ? strings.noSuggestionsYet : strings.suggestionsNeedRecipe));
         return;
       }
-      const { baseline, refusals } = suggestions;
+      const { baseline, refusals, front } = suggestions;
+      const cards = (list: readonly Suggestion[]) => h('ul', { class: 'suggestions' }, ...list.map((suggestion) => card(suggestion, baseline)));
       fill(
         body,
         h('p', { class: 'baseline' }, `${strings.baseline}: ${baselineText(baseline)}`),
         suggestions.suggestions.length === 0 ? h('p', { class: 'empty' }, strings.noSuggestions) : null,
-        h('ul', { class: 'suggestions' }, ...suggestions.suggestions.map((suggestion) => card(suggestion, baseline))),
+        cards(suggestions.suggestions),
+        // One option alone is no choice.
+        front.length < 2
+          ? null
+          : h(
+              'details',
+              { class: 'options', open: suggestions.suggestions.length === 0 },
+              h('summary', { title: strings.optionsMeaning }, `${strings.options} (${front.length})`),
+              h('p', { class: 'evidence' }, strings.optionsMeaning),
+              cards(front),
+            ),
         refusals.length === 0
           ? null
           : h(
@@ -125,7 +137,13 @@ function points(share: number): string {
   return `${formatPercent(share, 2).replace(/\D*$/, '')}${narrowSpace}${strings.points}`;
 }
 
-function changes({ metric, loss, parameters, macs, bytes }: Prediction, baseline: Evaluation): HTMLElement[] {
+/** What a prediction rests on: half of the samples, where there were enough to hold any back. */
+function checkedText({ samples, chosenOn }: Prediction): HTMLElement | null {
+  if (samples === undefined) return null;
+  return h('p', { class: 'evidence checked' }, chosenOn ? strings.checkedOn(samples) : strings.measuredOn(samples));
+}
+
+function changes({ metric, loss, parameters, macs, bytes, latencyMs }: Prediction, baseline: Evaluation): HTMLElement[] {
   const item = (label: string, text: string, title: string) => h('div', { title }, h('dt', {}, label), h('dd', {}, text));
   const left = (label: string, after: number, before: number, format: (size: number) => string) =>
     item(
@@ -149,5 +167,6 @@ function changes({ metric, loss, parameters, macs, bytes }: Prediction, baseline
     left(strings.macs, macs, baseline.macs, formatCount),
     left(strings.size, bytes, baseline.bytes, formatBytes),
   );
+  if (latencyMs) items.push(left(strings.latency, latencyMs.after, latencyMs.before, (size) => formatNumber(size, 'ms')));
   return items;
 }

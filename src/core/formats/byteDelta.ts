@@ -42,7 +42,11 @@ export async function byteDelta(base: Uint8Array, wanted: Uint8Array, task?: Tas
       continue;
     }
     let begin = at;
-    if (start !== expected) while (begin > from && start > 0 && base[start - 1] === wanted[begin - 1]) begin--, start--;
+    const goesOn = start === expected;
+    while (!goesOn && begin > from && start > 0 && base[start - 1] === wanted[begin - 1]) {
+      begin--;
+      start--;
+    }
     let end = at;
     for (let other = start + at - begin; end < wanted.length && other < base.length && base[other] === wanted[end]; other++) end++;
     put(begin, start, end - begin);

@@ -4,6 +4,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { CallOptions } from '../../compute/client';
 import type { ApplyResult, PlanPreview } from '../../compute/protocol';
+import { reverseEnding } from '../../compute/reverseFile';
+import { planEnding } from '../../compute/saveModel';
 import { ParticlizeError } from '../../core/graph/errors';
 import { planOf, type Plan, type Suggestion } from '../../core/optimise/plan';
 import { formatFewerMacs } from '../format';
@@ -22,6 +24,8 @@ export interface Applied {
   /** What does not fit yet, one sentence each. */
   readonly warnings: readonly string[];
 }
+
+const weightActions: ReadonlySet<string> = new Set(['reweight', 'maskConnections', 'reconstruct']);
 
 /** The preview passes file contents through VS Code's main process: beyond this, the file is moved instead. */
 const largestContents = 64_000_000;
@@ -43,11 +47,12 @@ export async function applyPlan(
   try {
     const result = await run(async (options) => {
       const preview = await compute.call('preview', { model: model.id, plan }, options);
-      if (preview.changes.length === 0) throw refused(model, preview);
+      // Plans may change weights alone; when nothing at all is done although nothing was refused, apply says so.
+      if (preview.changes.length === 0 && preview.refusals.length > 0 && plan.steps.every(({ action }) => !weightActions.has(action))) throw refused(model, preview);
       return compute.call('apply', { model: model.id, plan, folder, name: path.basename(target.file) }, options);
     });
     await checkRoom(target.within, result);
-    const documents = await sourceEditsFor(links, model, result.changes, target.file);
+    const documents = result.changes.length === 0 ? [] : await sourceEditsFor(links, model, result.changes, target.file);
     if (!documents) return undefined;
     const created = newFiles(result, folder, target);
     const edit = await workspaceEdit(model, result, created, documents);
@@ -105,7 +110,8 @@ async function freeTarget(original: string): Promise<Target> {
   for (let n = 1; ; n++) {
     const stem = path.join(within, `${base}.particlized${n === 1 ? '' : `-${n}`}`);
     const target = ext === '.json' ? { file: path.join(stem, `${name}${ext}`), folder: stem, within } : { file: `${stem}${ext}`, within };
-    if (!(await exists(target.folder ?? target.file))) return target;
+    const taken = await Promise.all([target.folder ?? target.file, `${target.file}${planEnding}`, `${target.file}${reverseEnding}`].map(exists));
+    if (!taken.includes(true)) return target;
   }
 }
 
@@ -181,6 +187,7 @@ async function outcome(
 ): Promise<Applied> {
   const edited: { uri: vscode.Uri; before: string; after: string }[] = [];
   const warnings: string[] = [];
+  if (preview.changes.length === 0) warnings.push(vscode.l10n.t('Only weights changed, so the code stays as it is.'));
   for (const { document, before, edits, manual, isMain } of documents) {
     const name = path.basename(document.uri.fsPath);
     const after = document.getText();

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import type { SuggestResult } from '../../compute/protocol';
 import { ParticlizeError } from '../../core/graph/errors';
 import type { Suggestion } from '../../core/optimise/plan';
 import { commands } from '../contributions';
@@ -55,11 +56,15 @@ async function apply(services: Services, target: ApplyTarget): Promise<ApplyOutc
 
 async function choose(model: Model, ids: readonly string[] | undefined): Promise<readonly Suggestion[]> {
   const result = model.suggestions;
+  if (ids && result) {
+    const wanted = optionsOf(result).filter(({ id }) => ids.includes(id));
+    if (wanted.length > 0) return wanted;
+  }
   if (!result || result.suggestions.length === 0) {
     throw new ParticlizeError({ file: model.title, cause: 'there are no suggestions yet', action: 'Run "Suggest What to Remove" first' });
   }
   const { suggestions, refusals } = result;
-  if (ids) return suggestions.filter(({ id }) => ids.includes(id));
+  if (ids) return [];
   // All of them stay inside the accepted drop: the one that saves most is ticked.
   const most = Math.min(...suggestions.map(({ predicted }) => predicted.macs));
   const items: (vscode.QuickPickItem & { suggestion?: Suggestion })[] = suggestions.map((suggestion) => ({
@@ -74,6 +79,11 @@ async function choose(model: Model, ids: readonly string[] | undefined): Promise
     placeHolder: vscode.l10n.t('What is applied is previewed first'),
   });
   return (picked ?? []).flatMap(({ suggestion }) => (suggestion ? [suggestion] : []));
+}
+
+/** All that can be applied: the suggestions, and the options of the front that are none of them. */
+function optionsOf({ suggestions, front }: SuggestResult): readonly Suggestion[] {
+  return [...suggestions, ...front.filter(({ id }) => !suggestions.some((other) => other.id === id))];
 }
 
 function costs(model: Model, { predicted, lossless }: Suggestion): string {

@@ -7,6 +7,7 @@ import { deflateSync } from 'node:zlib';
 import { reverseModel, writeReverse } from '../../../src/compute/reverseFile';
 import { createSessions } from '../../../src/compute/session';
 import type { MethodTable } from '../../../src/compute/protocol';
+import type { Plan } from '../../../src/core/optimise/plan';
 import { digits, root } from '../support/openSample';
 
 const fixtures = path.join(root, 'test/fixtures/digits');
@@ -24,7 +25,7 @@ describe('the way back to the original', function () {
     // Files without a graph do not say what reads a layer's channels: only weights change.
     const weightsOnly = /\.(pt|safetensors)$/.test(name);
     const { model, path: file } = await sessions.open({ path: path.join(name.endsWith('.safetensors') ? fixtures : digits, name) }, {});
-    const plan = { version: 1, model: { file: '', sha256: '' }, steps: [weightsOnly ? { action: 'maskConnections', layer: 'conv1', share: 0.5 } : { action: 'remove', particles }] } as const;
+    const plan: Plan = { version: 1, model: { file: '', sha256: '' }, steps: [weightsOnly ? { action: 'maskConnections', layer: 'conv1', share: 0.5 } : { action: 'remove', particles }] };
     return { file, plan, ...await sessions.apply({ model, plan, folder: fs.mkdtempSync(path.join(folder, 'made-')) }, {}) };
   }
 
