@@ -125,7 +125,7 @@ describe('command line', function () {
       [['behaviour', model, '--data', recipe, '--columns', 'x'], 1, /there is no column 'x'/],
       [['behaviour', model, '--data', recipe, '--layers', 'x'], 1, /it has no layer 'x' with particles\. Its layers are conv1/],
       [['train', model, '--data', recipe, '--epochs', '0', '--out', 'x'], 2, /--epochs is a whole number from 1 up, not '0'/],
-      [['loop', model, '--data', recipe, '--out', 'x'], 1, /not there yet/],
+      [['loop', model, '--data', recipe, '--out', 'x'], 2, /--target macs=0\.5 is missing/],
     ];
     for (const [args, code, message] of cases) {
       it([...args.map((arg) => path.basename(arg)), '->', code].join(' '), async () => {

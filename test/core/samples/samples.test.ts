@@ -146,6 +146,7 @@ describe('samples', function () {
 
   it('sigmoids: the particle too many is the one that is proposed', async () => {
     const context = await openSample(path.join(folder, 'sigmoids/model.onnx'), path.join(folder, 'sigmoids/sigmoids.particlize.json'));
+    await addBehaviour(context, new Set(['ablationLossChange']));
     const { suggestions } = await suggest(context, { maxDrop: 0.001 });
     const found = suggestions.find(({ particles }) => particles.length === 1);
     assert.deepEqual(found?.particles, ['particles/neuron:0']);
