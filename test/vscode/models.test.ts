@@ -52,11 +52,13 @@ describe('models in the extension host', function () {
     for (const name of ['digits_torch.py', 'digits_keras.py', 'digitsTfjs.ts']) {
       const uri = sampleFile(name);
       await vscode.workspace.openTextDocument(uri);
-      const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>('vscode.executeCodeLensProvider', uri, 100);
-      const ours = lenses.filter(({ command }) => command?.command === commands.revealParticle);
-      assert.deepEqual(
-        ours.map(({ command }) => /^\d+ \w+/.exec(command!.title)?.[0]),
-        ['16 kernels', '32 kernels', '64 neurons', '10 neurons'], name);
+      // Linking goes on beside typing: lenses come when it is done.
+      const shown = async (): Promise<readonly (string | undefined)[]> => {
+        const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>('vscode.executeCodeLensProvider', uri, 100);
+        return lenses.filter(({ command }) => command?.command === commands.revealParticle).map(({ command }) => /^\d+ \w+/.exec(command!.title)?.[0]);
+      };
+      for (const end = Date.now() + 20_000; (await shown()).length < 4 && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
+      assert.deepEqual(await shown(), ['16 kernels', '32 kernels', '64 neurons', '10 neurons'], name);
     }
     const dense = model.summary.layers.find(({ particles }) => particles?.count === 64)!;
     const all = { particles: true, dead: true, redundant: true, harmless: true, macs: true };
