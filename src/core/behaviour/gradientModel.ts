@@ -1,4 +1,5 @@
 import { batchModel, joinRows, rowsOf } from '../evaluate/batching';
+import { ParticlizeError } from '../graph/errors';
 import { finishGraph, inOrder, unique } from '../graph/finishGraph';
 import { GraphOnGraph } from '../graph/graphBuilder';
 import { contextOf, inferShapes, type ShapeInference } from '../graph/inferShapes';
@@ -41,6 +42,12 @@ export interface GradientModel {
 export async function gradientModel(
   context: BehaviourContext, groups: readonly ParticleGroup[], output: string, how: { readonly recurrence: boolean },
 ): Promise<GradientModel> {
+  if ((context.data.rowsPerSample ?? 1) > 1) {
+    throw new ParticlizeError({
+      file: context.data.title, place: 'task', cause: 'gradients and estimates need one row a sample, and a ranking has several',
+      action: 'Use a recipe of another task, or exact ablation',
+    });
+  }
   const model = await batchModel(context.graph);
   const sized = await withDataSizes(model.graph, context);
   const acts = new Map(groups.map((group) => [group, judgedActs(sized, group, output)]));

@@ -41,6 +41,13 @@ describe('ablation of a ranking', () => {
     labels: (from, to) => Promise.resolve({ dtype: 'int32', shape: [to - from], data: new Int32Array(to - from) }),
   };
 
+  it('gradients say in one sentence that they need one row a sample', async () => {
+    const { engine } = await openSample(path.join(digits, 'model.onnx'), path.join(digits, 'digits.particlize.json'));
+    const whole = await graph();
+    const context: BehaviourContext = { graph: whole, table: decompose(whole), engine, data, memoryBytes: 2 ** 20, report: () => undefined };
+    await assert.rejects(addBehaviour(context, new Set(['gradientActivation'])), { name: 'ParticlizeError', message: /ranks: task: gradients and estimates need one row a sample/ });
+  });
+
   it('loss and metric without each hidden unit are those of a model without it', async () => {
     const { engine } = await openSample(path.join(digits, 'model.onnx'), path.join(digits, 'digits.particlize.json'));
     const whole = await graph();
