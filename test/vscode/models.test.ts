@@ -55,7 +55,7 @@ describe('models in the extension host', function () {
       // Linking goes on beside typing: lenses come when it is done.
       const shown = async (): Promise<readonly (string | undefined)[]> => {
         const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>('vscode.executeCodeLensProvider', uri, 100);
-        return lenses.filter(({ command }) => command?.command === commands.revealParticle).map(({ command }) => /^\d+ \w+/.exec(command!.title)?.[0]);
+        return lenses.filter(({ command }) => command?.command === commands.revealFromCode).map(({ command }) => /^\d+ \w+/.exec(command!.title)?.[0]);
       };
       for (const end = Date.now() + 20_000; (await shown()).length < 4 && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
       assert.deepEqual(await shown(), ['16 kernels', '32 kernels', '64 neurons', '10 neurons'], name);
