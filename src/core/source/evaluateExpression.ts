@@ -110,7 +110,8 @@ function combine(operator: string, left: Evaluated, right: Evaluated): Evaluated
   return value === undefined || !Number.isFinite(value) ? { reads, reason: `"${operator}" is not followed` } : { value, reads };
 }
 
-function compute(operator: string, a: number, b: number): number | undefined {
+/** What Python and JavaScript code makes of two numbers; undefined for operators that are not arithmetic. */
+export function compute(operator: string, a: number, b: number): number | undefined {
   switch (operator) {
     case '+': return a + b;
     case '-': return a - b;

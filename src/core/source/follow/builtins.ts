@@ -1,3 +1,4 @@
+import { compute } from '../evaluateExpression';
 import type { Span } from '../definition';
 import type { Expression } from '../program';
 import { childNames, textOf, TooMuch, type Arguments, type Interpreter } from './interpreter';
@@ -313,7 +314,7 @@ export function computed(operator: string, left: Value, right: Value, at: Span):
   if (left.kind === 'unknown') return left;
   if (right.kind === 'unknown') return right;
   if (left.kind === 'number' && right.kind === 'number') {
-    const value = arithmetic(operator, left.value, right.value);
+    const value = compute(operator, left.value, right.value);
     return value === undefined || !Number.isFinite(value) ? unknownValue(`"${operator}" is not followed`, at) : numberValue(value, left, right);
   }
   if (operator === '+' && left.kind === 'string' && right.kind === 'string') return { kind: 'string', value: left.value + right.value };
@@ -330,21 +331,6 @@ export function computed(operator: string, left: Value, right: Value, at: Span):
     return listValue(Array.from({ length: Math.max(0, times.value) }, () => list.items).flat(), list.open);
   }
   return unknownValue(`"${operator}" is not followed here`, at);
-}
-
-function arithmetic(operator: string, a: number, b: number): number | undefined {
-  switch (operator) {
-    case '+': return a + b;
-    case '-': return a - b;
-    case '*': return a * b;
-    case '/': return a / b;
-    case '//': return Math.floor(a / b);
-    case '%': return a - b * Math.floor(a / b);
-    case '**': return a ** b;
-    case '<<': return a * 2 ** b;
-    case '>>': return Math.floor(a / 2 ** b);
-    default: return undefined;
-  }
 }
 
 function formatted(pattern: string, { positional, keywords }: Arguments): Value | undefined {
